@@ -1,0 +1,38 @@
+/* Run data: what the running machine knows that no file says: which backends
+ * answer, who drains, who is banned by an operator, what this kernel can do.
+ * The second input of compile_state(), kept apart from the model so that
+ * configuration and runtime never share a struct. */
+#pragma once
+
+#include "../base/addr.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Health of one backend: a node of the model and a port on it. Pairs that are
+ * not listed are down, unless the pool's check is HEALTH_NONE. */
+struct backend_health {
+	const char *node; /* name */
+	uint16_t port;
+	bool up;
+};
+
+/* A ban by an operator, of whole prefixes. */
+struct ban {
+	struct prefix prefix;
+	uint64_t expires; /* seconds since the epoch; 0: for good */
+};
+
+struct rundata {
+	const struct backend_health *health;
+	size_t health_count;
+	const char *const *draining; /* node names */
+	size_t draining_count;
+	const struct ban *bans;
+	size_t ban_count;
+	uint64_t now;          /* seconds since the epoch: for the bans' remaining time */
+	bool kernel_injection; /* the header-injection programs are loaded and attached */
+	bool kernel_owner;     /* table flags owner and persist are there */
+	uint32_t set_size;     /* room in each per-source set; 0: the default (65536) */
+};

@@ -1,0 +1,28 @@
+/* Compile: model and run data -> desired state. Pure: the same input gives the
+ * same state, byte for byte. */
+#pragma once
+
+#include "../model/model.h"
+#include "../model/rundata.h"
+#include "state.h"
+
+/* Which data plane serves a forward of this family, and why. */
+enum plane { PLANE_NONE /* no backend is up, or none of any family */, PLANE_KERNEL, PLANE_PROXY };
+
+struct plane_choice {
+	enum plane plane;
+	const char *why; /* a static sentence: "balance: least_connections needs the user-space forwarder" */
+	size_t healthy;  /* backends that are up and not draining */
+};
+
+/* The choice for clients of one family. */
+struct plane_choice compile_plane(const struct model *model, const struct rundata *run, const struct forward *forward,
+				  enum family family);
+/* True when node answers on port, and is not draining. */
+bool compile_backend_usable(const struct rundata *run, const struct pool *pool, const struct node *node, uint16_t port);
+/* The port on the nodes for a dialled port. */
+uint16_t compile_target_port(const struct forward *forward, uint16_t dialled);
+
+/* 0 with *ret_state (the caller frees it; it refers into model, which must
+ * outlive it), or -ENOMEM. */
+int compile_state(const struct model *model, const struct rundata *run, struct state **ret_state);

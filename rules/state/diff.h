@@ -1,0 +1,61 @@
+/* Diff: observed against desired gives ordered steps, which one nftables batch
+ * (plus sysctl writes) carries out. Applying the result and observing again
+ * gives an empty diff.
+ *
+ * Order, so that no step meets a reference that is still held:
+ * sysctls, table; deletions of rules, elements, chains, sets, counters;
+ * additions of counters, sets, chains, elements, rules. A set or chain whose
+ * definition changed is deleted and added again, with every rule and element
+ * that refers to it. */
+#pragma once
+
+#include "state.h"
+
+enum step_kind {
+	STEP_SET_SYSCTL,
+	STEP_ADD_TABLE,
+	STEP_SET_TABLE_FLAGS,
+	STEP_DELETE_TABLE,
+	STEP_DELETE_RULE,
+	STEP_FLUSH_CHAIN,     /* all rules of observed chain */
+	STEP_DELETE_ELEMENTS,
+	STEP_FLUSH_SET,
+	STEP_DELETE_CHAIN,
+	STEP_DELETE_SET,
+	STEP_DELETE_COUNTER,
+	STEP_ADD_COUNTER,
+	STEP_ADD_SET,
+	STEP_SET_CHAIN,       /* same chain, new policy */
+	STEP_ADD_CHAIN,
+	STEP_SET_SET_DATA,    /* only the user data (content hash, comment) changes: see ADD_ELEMENTS */
+	STEP_ADD_ELEMENTS,
+	STEP_ADD_RULE,
+	STEP_KINDS
+};
+
+/* The pointers refer into the two states, which must outlive the steps. */
+struct step {
+	enum step_kind kind;
+	const struct chain *chain;      /* rule and chain steps: desired one, or observed one for deletions */
+	const struct rule_state *rule;  /* rule steps */
+	uint64_t before;                /* ADD_RULE: handle of the rule in whose front it goes; 0: at the end */
+	const struct set *set;          /* set and element steps: desired, or observed for deletions */
+	const struct element *elements; /* element steps; or: */
+	size_t element_count;
+	const struct addr_range *ranges;
+	size_t range_count;
+	const struct counter *counter;
+	const struct sysctl *sysctl;
+	struct origin at; /* the YAML line to blame when the kernel refuses it */
+};
+
+struct steps {
+	struct step *items;
+	size_t count, capacity;
+};
+
+/* Steps from observed to desired, in arena. 0 or -ENOMEM. */
+int diff_states(const struct state *observed, const struct state *desired, struct arena *arena, struct steps *ret_steps);
+/* One line per step, for `edgectl plan --verbose` and tests. */
+char *steps_print(const struct steps *steps, struct arena *arena);
+extern const char *const step_names[STEP_KINDS];
