@@ -236,6 +236,8 @@ const struct set *state_set(const struct state *state, const char *name);
 bool expr_equal(const struct expr *a, const struct expr *b);
 /* Expressions and comment; not handle and origin. */
 bool rule_equal(const struct rule_state *a, const struct rule_state *b);
+/* All but timeout_ms. */
+bool element_equal(const struct element *a, const struct element *b);
 /* All but elements, ranges, hash, handle and origin. */
 bool set_definition_equal(const struct set *a, const struct set *b);
 /* Type, hook, priority, policy; not the rules. */
@@ -245,7 +247,8 @@ uint64_t rule_digest(const struct rule_state *rule);
 /* Bytes of a field, unpadded; of a whole key, padded. */
 size_t field_size(enum field field);
 size_t set_key_size(const struct set *set);
-/* The content hash of a set of ranges (SHA-256 over family, first, last of each). */
+/* The content hash of a set of ranges (SHA-256 over family, first, last of each).
+ * Out of memory gives zeros, which stand for "no hash". */
 void state_hash_ranges(const struct addr_range *ranges, size_t count, uint8_t ret_hash[32]);
 /* Text for people and golden tests, close to nft's own. */
 char *state_print(const struct state *state, struct arena *arena);

@@ -1,0 +1,264 @@
+/* The state type's own operations: making and freeing one, look-ups by name,
+ * equality, digests, sizes of fields and the content hash. Equality goes field
+ * by field, so that padding and what a kind does not use never count. */
+#include "state.h"
+
+#include <openssl/evp.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct state *state_new(void)
+{
+	struct arena *arena = arena_new();
+	if (!arena)
+		return NULL;
+	struct state *state = arena_new_of(arena, struct state);
+	if (!state) {
+		arena_free(&arena);
+		return NULL;
+	}
+	state->arena = arena;
+	return state;
+}
+
+void state_free(struct state **state)
+{
+	if (!state || !*state)
+		return;
+	struct arena *arena = (*state)->arena; /* the state itself lies in it */
+	*state = NULL;
+	arena_free(&arena);
+}
+
+static int chain_by_name(const void *name, const void *chain)
+{
+	return strcmp(name, ((const struct chain *)chain)->name);
+}
+
+static int set_by_name(const void *name, const void *set)
+{
+	return strcmp(name, ((const struct set *)set)->name);
+}
+
+const struct chain *state_chain(const struct state *state, const char *name)
+{
+	if (state->chain_count == 0)
+		return NULL;
+	return bsearch(name, state->chains, state->chain_count, sizeof(struct chain), chain_by_name);
+}
+
+const struct set *state_set(const struct state *state, const char *name)
+{
+	if (state->set_count == 0)
+		return NULL;
+	return bsearch(name, state->sets, state->set_count, sizeof(struct set), set_by_name);
+}
+
+static bool text_equal(const char *a, const char *b)
+{
+	if (a == b)
+		return true;
+	return strcmp(a ? a : "", b ? b : "") == 0;
+}
+
+/* length comes from a decoder or the compiler; bounded, since it indexes a fixed array. */
+static bool data_equal(const uint8_t *a, const uint8_t *b, size_t length)
+{
+	return memcmp(a, b, length < STATE_DATA_MAX ? length : STATE_DATA_MAX) == 0;
+}
+
+static bool limit_equal(const struct limit_spec *a, const struct limit_spec *b)
+{
+	return a->count == b->count && a->per_seconds == b->per_seconds && a->burst == b->burst && a->over == b->over;
+}
+
+static bool attached_equal(enum dynset_with with, const struct limit_spec *a, const struct limit_spec *b,
+			   uint32_t connections_a, uint32_t connections_b)
+{
+	switch (with) {
+	case DYNSET_PLAIN:
+		return true;
+	case DYNSET_LIMIT:
+		return limit_equal(a, b);
+	case DYNSET_CONNLIMIT:
+		return connections_a == connections_b;
+	}
+	return false;
+}
+
+static bool lookup_equal(const struct expr *a, const struct expr *b)
+{
+	return a->lookup.reg == b->lookup.reg && a->lookup.invert == b->lookup.invert &&
+	       a->lookup.has_data == b->lookup.has_data && a->lookup.to_verdict == b->lookup.to_verdict &&
+	       (!a->lookup.has_data || a->lookup.to_verdict || a->lookup.to_reg == b->lookup.to_reg) &&
+	       text_equal(a->lookup.set, b->lookup.set);
+}
+
+static bool dynset_equal(const struct expr *a, const struct expr *b)
+{
+	return a->dynset.op == b->dynset.op && a->dynset.reg == b->dynset.reg && a->dynset.invert == b->dynset.invert &&
+	       a->dynset.timeout_ms == b->dynset.timeout_ms && a->dynset.with == b->dynset.with &&
+	       attached_equal(a->dynset.with, &a->dynset.limit, &b->dynset.limit, a->dynset.connections,
+			      b->dynset.connections) &&
+	       text_equal(a->dynset.set, b->dynset.set);
+}
+
+static bool verdict_equal(enum verdict_kind kind_a, const char *chain_a, enum verdict_kind kind_b, const char *chain_b)
+{
+	bool jumps = kind_a == VERDICT_JUMP || kind_a == VERDICT_GOTO;
+	return kind_a == kind_b && (!jumps || text_equal(chain_a, chain_b));
+}
+
+bool expr_equal(const struct expr *a, const struct expr *b)
+{
+	if (a->kind != b->kind)
+		return false;
+	switch (a->kind) {
+	case EXPR_META:
+		return a->meta.key == b->meta.key && a->meta.reg == b->meta.reg;
+	case EXPR_PAYLOAD:
+		return a->payload.base == b->payload.base && a->payload.offset == b->payload.offset &&
+		       a->payload.length == b->payload.length && a->payload.reg == b->payload.reg;
+	case EXPR_CT:
+	case EXPR_CT_SET:
+		return a->ct.key == b->ct.key && a->ct.reg == b->ct.reg;
+	case EXPR_FIB:
+		return a->fib.result == b->fib.result && a->fib.flags == b->fib.flags && a->fib.reg == b->fib.reg;
+	case EXPR_BITWISE:
+		return a->bitwise.from_reg == b->bitwise.from_reg && a->bitwise.to_reg == b->bitwise.to_reg &&
+		       a->bitwise.length == b->bitwise.length &&
+		       data_equal(a->bitwise.mask, b->bitwise.mask, a->bitwise.length) &&
+		       data_equal(a->bitwise.xor, b->bitwise.xor, a->bitwise.length);
+	case EXPR_CMP:
+		return a->cmp.op == b->cmp.op && a->cmp.reg == b->cmp.reg && a->cmp.length == b->cmp.length &&
+		       data_equal(a->cmp.data, b->cmp.data, a->cmp.length);
+	case EXPR_RANGE:
+		return a->range.invert == b->range.invert && a->range.reg == b->range.reg &&
+		       a->range.length == b->range.length && data_equal(a->range.first, b->range.first, a->range.length) &&
+		       data_equal(a->range.last, b->range.last, a->range.length);
+	case EXPR_LOOKUP:
+		return lookup_equal(a, b);
+	case EXPR_DYNSET:
+		return dynset_equal(a, b);
+	case EXPR_LIMIT:
+		return limit_equal(&a->limit, &b->limit);
+	case EXPR_COUNTER:
+		return text_equal(a->counter.name, b->counter.name);
+	case EXPR_LOG:
+		return a->log.group == b->log.group && a->log.snaplen == b->log.snaplen &&
+		       text_equal(a->log.prefix, b->log.prefix);
+	case EXPR_IMMEDIATE:
+		return a->immediate.reg == b->immediate.reg && a->immediate.length == b->immediate.length &&
+		       data_equal(a->immediate.data, b->immediate.data, a->immediate.length);
+	case EXPR_NUMGEN:
+		return a->numgen.random == b->numgen.random && a->numgen.modulus == b->numgen.modulus &&
+		       a->numgen.offset == b->numgen.offset && a->numgen.reg == b->numgen.reg;
+	case EXPR_HASH:
+		return a->hash.from_reg == b->hash.from_reg && a->hash.length == b->hash.length &&
+		       a->hash.to_reg == b->hash.to_reg && a->hash.modulus == b->hash.modulus &&
+		       a->hash.seed == b->hash.seed && a->hash.offset == b->hash.offset;
+	case EXPR_NAT:
+		return a->nat.source == b->nat.source && a->nat.family == b->nat.family &&
+		       a->nat.has_port == b->nat.has_port && a->nat.addr_reg == b->nat.addr_reg &&
+		       (!a->nat.has_port || a->nat.port_reg == b->nat.port_reg);
+	case EXPR_REDIRECT:
+		return a->redirect.has_port == b->redirect.has_port &&
+		       (!a->redirect.has_port || a->redirect.port_reg == b->redirect.port_reg);
+	case EXPR_MASQUERADE:
+		return a->masquerade.fully_random == b->masquerade.fully_random;
+	case EXPR_REJECT:
+		return a->reject.with == b->reject.with;
+	case EXPR_VERDICT:
+		return verdict_equal(a->verdict.kind, a->verdict.chain, b->verdict.kind, b->verdict.chain);
+	case EXPR_KINDS:
+		break;
+	}
+	return false;
+}
+
+bool rule_equal(const struct rule_state *a, const struct rule_state *b)
+{
+	if (a->expr_count != b->expr_count)
+		return false;
+	for (size_t i = 0; i < a->expr_count; i++) {
+		if (!expr_equal(&a->exprs[i], &b->exprs[i]))
+			return false;
+	}
+	return text_equal(a->comment, b->comment);
+}
+
+bool element_equal(const struct element *a, const struct element *b)
+{
+	return memcmp(a->key, b->key, STATE_KEY_MAX) == 0 && memcmp(a->key_end, b->key_end, STATE_KEY_MAX) == 0 &&
+	       memcmp(a->data, b->data, STATE_DATA_MAX) == 0 &&
+	       verdict_equal(a->verdict, a->chain, b->verdict, b->chain) && a->expires == b->expires;
+}
+
+bool set_definition_equal(const struct set *a, const struct set *b)
+{
+	return memcmp(a->key, b->key, sizeof(a->key)) == 0 && a->data == b->data && a->interval == b->interval &&
+	       a->dynamic == b->dynamic && a->timeout == b->timeout && a->size == b->size &&
+	       a->timeout_ms == b->timeout_ms && a->gc_interval_ms == b->gc_interval_ms && a->with == b->with &&
+	       attached_equal(a->with, &a->limit, &b->limit, a->connections, b->connections) &&
+	       text_equal(a->name, b->name) && text_equal(a->comment, b->comment);
+}
+
+bool chain_definition_equal(const struct chain *a, const struct chain *b)
+{
+	if (a->type != b->type || !text_equal(a->name, b->name))
+		return false;
+	return a->type == CHAIN_REGULAR ||
+	       (a->hook == b->hook && a->priority == b->priority && a->policy_drop == b->policy_drop);
+}
+
+size_t field_size(enum field field)
+{
+	switch (field) {
+	case FIELD_PROTO:
+		return 1;
+	case FIELD_PORT:
+		return 2;
+	case FIELD_IPV4:
+	case FIELD_MARK:
+	case FIELD_INTEGER:
+	case FIELD_VERDICT:
+		return 4;
+	case FIELD_IPV6:
+	case FIELD_IFNAME:
+		return 16;
+	}
+	return 0; /* the 0 that ends a key */
+}
+
+size_t set_key_size(const struct set *set)
+{
+	size_t size = 0;
+	for (size_t i = 0; i < STATE_FIELDS_MAX && set->key[i]; i++)
+		size += (field_size(set->key[i]) + 3) & ~(size_t)3;
+	return size;
+}
+
+void state_hash_ranges(const struct addr_range *ranges, size_t count, uint8_t ret_hash[32])
+{
+	enum { RECORD = 33, BATCH = 128 };
+	uint8_t buffer[RECORD * BATCH];
+	uint8_t hash[32] = {0};
+	EVP_MD_CTX *context = EVP_MD_CTX_new();
+	bool good = context && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1;
+	size_t used = 0;
+	for (size_t i = 0; good && i < count; i++) {
+		buffer[used] = (uint8_t)ranges[i].first.family;
+		memcpy(buffer + used + 1, ranges[i].first.bytes, 16);
+		memcpy(buffer + used + 17, ranges[i].last.bytes, 16);
+		used += RECORD;
+		if (used == sizeof(buffer) || i + 1 == count) {
+			good = EVP_DigestUpdate(context, buffer, used) == 1;
+			used = 0;
+		}
+	}
+	/* Out of memory leaves zeros, which stand for "no hash": the content is then compared in full. */
+	if (!good || EVP_DigestFinal_ex(context, hash, NULL) != 1)
+		memset(hash, 0, sizeof(hash));
+	EVP_MD_CTX_free(context);
+	memcpy(ret_hash, hash, sizeof(hash));
+}
