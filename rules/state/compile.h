@@ -23,6 +23,9 @@ bool compile_backend_usable(const struct rundata *run, const struct pool *pool, 
 /* The port on the nodes for a dialled port. */
 uint16_t compile_target_port(const struct forward *forward, uint16_t dialled);
 
+/* The port that health is checked on: the target port, or the first port listened on. */
+uint16_t compile_health_port(const struct forward *forward);
+
 /* 0 with *ret_state (the caller frees it; it refers into model, which must
  * outlive it), or -ENOMEM. */
 int compile_state(const struct model *model, const struct rundata *run, struct state **ret_state);

@@ -34,6 +34,8 @@
 #define MARK_FORWARD 0x10000000u      /* let in by a forward (else by a rule or management) */
 #define MARK_WATCH 0x08000000u        /* counts towards a ban once its handshake completes */
 #define MARK_SNAT 0x04000000u         /* masquerade towards the node */
+#define MARK_SNAT_TUNNEL 0x02000000u  /* masquerade when the node is behind a tunnel */
+#define MARK_PROXY 0x01000000u        /* served by the user-space forwarder: comes to this machine */
 #define MARK_ZONE_MASK 0x000000ffu    /* where it goes: ZONE_* or ZONE_TUNNEL + index of the tunnel */
 #define ZONE_SELF 1u
 #define ZONE_WAN 2u
