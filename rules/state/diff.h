@@ -5,8 +5,9 @@
  * Order, so that no step meets a reference that is still held:
  * sysctls, table; deletions of rules, elements, chains, sets, counters;
  * additions of counters, sets, chains, elements, rules. A set or chain whose
- * definition changed is deleted and added again, with every rule and element
- * that refers to it. */
+ * definition (or a set's content hash) changed is deleted and added again, with
+ * every rule and element that refers to it. A table that shall have an owner and
+ * is not persistent is deleted and added again with all that is in it. */
 #pragma once
 
 #include "state.h"
@@ -14,7 +15,7 @@
 enum step_kind {
 	STEP_SET_SYSCTL,
 	STEP_ADD_TABLE,
-	STEP_SET_TABLE_FLAGS,
+	STEP_SET_TABLE_FLAGS, /* take an orphan over, wake a dormant table */
 	STEP_DELETE_TABLE,
 	STEP_DELETE_RULE,
 	STEP_FLUSH_CHAIN,     /* all rules of observed chain */
@@ -27,7 +28,6 @@ enum step_kind {
 	STEP_ADD_SET,
 	STEP_SET_CHAIN,       /* same chain, new policy */
 	STEP_ADD_CHAIN,
-	STEP_SET_SET_DATA,    /* only the user data (content hash, comment) changes: see ADD_ELEMENTS */
 	STEP_ADD_ELEMENTS,
 	STEP_ADD_RULE,
 	STEP_KINDS
@@ -36,6 +36,7 @@ enum step_kind {
 /* The pointers refer into the two states, which must outlive the steps. */
 struct step {
 	enum step_kind kind;
+	bool owner;                     /* ADD_TABLE, SET_TABLE_FLAGS: with owner and persist, never dormant */
 	const struct chain *chain;      /* rule and chain steps: desired one, or observed one for deletions */
 	const struct rule_state *rule;  /* rule steps */
 	uint64_t before;                /* ADD_RULE: handle of the rule in whose front it goes; 0: at the end */

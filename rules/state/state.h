@@ -115,6 +115,7 @@ struct expr {
 		struct { uint8_t from_reg, to_reg, length; uint8_t mask[STATE_DATA_MAX], xor[STATE_DATA_MAX]; } bitwise;
 		struct { enum compare_op op; uint8_t reg, length; uint8_t data[STATE_DATA_MAX]; } cmp;
 		struct { bool invert; uint8_t reg, length; uint8_t first[STATE_DATA_MAX], last[STATE_DATA_MAX]; } range;
+		/* has_data: the set is a map; to_verdict: its data is the verdict (has_data is set too, to_reg is 0) */
 		struct { const char *set; uint8_t reg; bool invert, has_data, to_verdict; uint8_t to_reg; } lookup;
 		struct {
 			const char *set;
@@ -190,14 +191,16 @@ struct set {
 	uint64_t timeout_ms;    /* default of elements; 0: none */
 	uint64_t gc_interval_ms;
 	/* What a dynamic set's rules attach to each element, so that a change of it makes the set anew. */
-	enum dynset_with with;
+	enum dynset_with with; /* DYNSET_CONNLIMIT: the kernel refuses it in a set with timeout */
 	struct limit_spec limit;
 	uint32_t connections;
 	const struct element *elements;
 	size_t element_count;
 	const struct addr_range *ranges; /* one field, interval, sorted and merged; not copied from the model */
 	size_t range_count;
-	uint8_t hash[32]; /* of the content where range_count > STATE_HASHED_ABOVE, else zero; from user data when observed */
+	/* Of the content where range_count > STATE_HASHED_ABOVE, else zero; from user data when observed. The kernel
+	 * cannot change the user data of a set, so another hash means to make the set anew. */
+	uint8_t hash[32];
 	const char *comment;
 	struct origin at;
 	uint64_t handle; /* observed */
@@ -217,7 +220,10 @@ struct sysctl {
 struct state {
 	struct arena *arena;
 	bool present; /* the table exists; always true in desired, except after flush */
-	bool owner;   /* flags owner and persist */
+	bool owner;   /* desired: flags owner and persist; observed: both are set and the owner is this kernel's socket */
+	bool persist; /* observed: flag persist. Without it the kernel lets nobody take the table over: for an owner it is
+	               * deleted and made anew. Not in desired. */
+	bool dormant; /* observed: somebody has switched all hooks off. Not in desired. */
 	struct chain *chains; /* sorted by name */
 	size_t chain_count;
 	struct set *sets; /* sorted by name */
