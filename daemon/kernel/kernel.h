@@ -33,7 +33,7 @@ struct kernel_ops {
 	/* All that the kernel holds of ours; a table that is not there gives an empty
 	 * state (present false). EINTR and ENOBUFS read again, at most 10 times, then -EAGAIN.
 	 * sysctls: those that `like` names. Ranges of sets above STATE_HASHED_ABOVE elements
-	 * are not read when their user data holds a hash: the set has that hash and no ranges. */
+	 * are not read when a hash of theirs is stored: the set has that hash and no ranges. */
 	int (*observe)(struct kernel *kernel, const struct state *like, struct state **ret_state);
 	/* Observe only what the steps touched: for verification. The result has only those objects. */
 	int (*commit)(struct kernel *kernel, const struct steps *steps, struct commit_error *ret_error);

@@ -2,21 +2,21 @@
  * (plus sysctl writes) carries out. Applying the result and observing again
  * gives an empty diff.
  *
- * Order, so that no step meets a reference that is still held:
- * sysctls, table; deletions of rules, elements, chains, sets, counters;
- * additions of counters, sets, chains, elements, rules. A set or chain whose
- * definition (or a set's content hash) changed is deleted and added again, with
- * every rule and element that refers to it. A table that shall have an owner and
- * is not persistent is deleted and added again with all that is in it. */
+ * Order, so that no step meets a reference that is still held: that of
+ * enum step_kind. Sysctls, table; deletions of rules, elements, chains, sets,
+ * counters; additions of counters, sets, chains, elements, rules. A set or
+ * chain whose definition changed is deleted and added again, with every rule
+ * and element that refers to it. */
 #pragma once
 
 #include "state.h"
 
+/* Steps come in this order. */
 enum step_kind {
 	STEP_SET_SYSCTL,
+	STEP_DELETE_TABLE,    /* and all that is in it */
 	STEP_ADD_TABLE,
-	STEP_SET_TABLE_FLAGS, /* take an orphan over, wake a dormant table */
-	STEP_DELETE_TABLE,
+	STEP_SET_TABLE_FLAGS, /* adopt an orphan: owner and persist */
 	STEP_DELETE_RULE,
 	STEP_FLUSH_CHAIN,     /* all rules of observed chain */
 	STEP_DELETE_ELEMENTS,
@@ -28,6 +28,7 @@ enum step_kind {
 	STEP_ADD_SET,
 	STEP_SET_CHAIN,       /* same chain, new policy */
 	STEP_ADD_CHAIN,
+	STEP_SET_HASH,        /* the content hash of a set that stays changes (set has the new one, zero: none) */
 	STEP_ADD_ELEMENTS,
 	STEP_ADD_RULE,
 	STEP_KINDS
@@ -45,6 +46,7 @@ struct step {
 	size_t element_count;
 	const struct addr_range *ranges;
 	size_t range_count;
+	bool had_hash;                  /* SET_HASH, DELETE_SET: the observed set has a content hash */
 	const struct counter *counter;
 	const struct sysctl *sysctl;
 	struct origin at; /* the YAML line to blame when the kernel refuses it */
@@ -55,8 +57,13 @@ struct steps {
 	size_t count, capacity;
 };
 
-/* Steps from observed to desired, in arena. 0 or -ENOMEM. */
-int diff_states(const struct state *observed, const struct state *desired, struct arena *arena, struct steps *ret_steps);
+/* Steps from observed to desired, in arena. 0 or -ENOMEM.
+ * known (may be NULL): a state that was applied before. Where observed has a
+ * set's hash and no ranges, and known's set of that name has the same hash,
+ * known's ranges stand in for what was not read; else the set is flushed and
+ * filled anew. */
+int diff_states(const struct state *observed, const struct state *known, const struct state *desired,
+		struct arena *arena, struct steps *ret_steps);
 /* One line per step, for `edgectl plan --verbose` and tests. */
 char *steps_print(const struct steps *steps, struct arena *arena);
 extern const char *const step_names[STEP_KINDS];
