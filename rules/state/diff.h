@@ -6,7 +6,8 @@
  * enum step_kind. Sysctls, table; deletions of rules, elements, chains, sets,
  * counters; additions of counters, sets, chains, elements, rules. A set or
  * chain whose definition changed is deleted and added again, with every rule
- * and element that refers to it. */
+ * and element that refers to it. A table that shall have an owner and is not
+ * persistent is deleted and added again with all that is in it. */
 #pragma once
 
 #include "state.h"
@@ -16,7 +17,7 @@ enum step_kind {
 	STEP_SET_SYSCTL,
 	STEP_DELETE_TABLE,    /* and all that is in it */
 	STEP_ADD_TABLE,
-	STEP_SET_TABLE_FLAGS, /* adopt an orphan: owner and persist */
+	STEP_SET_TABLE_FLAGS, /* take an orphan over, wake a dormant table */
 	STEP_DELETE_RULE,
 	STEP_FLUSH_CHAIN,     /* all rules of observed chain */
 	STEP_DELETE_ELEMENTS,

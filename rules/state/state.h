@@ -24,6 +24,7 @@
 #define STATE_COMMENT_MAX 120 /* bytes of a comment, without the terminator */
 #define STATE_DATA_MAX 16
 #define STATE_KEY_MAX 40
+#define STATE_HASH_PREFIX "hash-"
 #define STATE_HASHED_ABOVE 10000 /* sets with more ranges than this are compared by content hash */
 
 /* The conntrack mark that edged sets on a flow that it has let in. */
@@ -198,8 +199,11 @@ struct set {
 	size_t element_count;
 	const struct addr_range *ranges; /* one field, interval, sorted and merged; not copied from the model */
 	size_t range_count;
-	/* Of the content where range_count > STATE_HASHED_ABOVE, else zero; from user data when observed. The kernel
-	 * cannot change the user data of a set, so another hash means to make the set anew. */
+	/* Of the content where range_count > STATE_HASHED_ABOVE, else zero. The kernel cannot change the user data of a
+	 * set, so that a few changed entries would mean to write all of them again: the hash is therefore kept in the
+	 * user data of a named counter beside the set, STATE_HASH_PREFIX and the set's name, which the encoder makes,
+	 * replaces (STEP_SET_HASH) and deletes with the set, and the decoder reads back into this field. A counter of
+	 * that kind whose set is gone is decoded as an ordinary counter, so that the diff removes it. */
 	uint8_t hash[32];
 	const char *comment;
 	struct origin at;
