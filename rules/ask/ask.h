@@ -47,17 +47,29 @@ struct answer {
 	const struct node *const *nodes; /* candidates, in the arena that was passed */
 	size_t node_count;
 	uint16_t target_port;
-	bool snat;             /* the node sees the edge's address */
-	const struct snat_rule *snat_rule; /* outbound: which one rewrites the source */
+	bool snat;             /* a candidate node sees the edge's address; which: ask_node_sees_edge() */
+	const struct snat_rule *snat_rule; /* which one rewrites the source, where the forward's own SNAT does not */
 	const char *const *steps; /* for people: one line each, what was looked at and what it said */
 	size_t step_count;
 };
 
+/* 0; -ENOMEM; -EINVAL for a question that makes no sense: no source, addresses
+ * of two families, PROTOCOL_ANY, a packet that came in by no leg. ICMP is an
+ * echo request. No rate is taken to be exceeded. around may be NULL. A
+ * destination of to_self matches self and `listen: PORT`, never a prefix. */
 int ask_packet(const struct model *model, const struct rundata *run, const struct surroundings *around,
 	       const struct question *question, struct arena *arena, struct answer *ret_answer);
+/* The same without steps. */
+int ask_packet_quick(const struct model *model, const struct rundata *run, const struct surroundings *around,
+		     const struct question *question, struct arena *arena, struct answer *ret_answer);
+/* Of an answer DECIDED_FORWARD: does this node see the edge's address as the client's? */
+bool ask_node_sees_edge(const struct answer *answer, const struct question *question, const struct node *node);
+/* The snat rule for what goes out by this leg; NULL when there is none. */
+const struct snat_rule *ask_snat_rule(const struct model *model, const struct addr *from, enum place_kind out,
+				      const struct tunnel *tunnel);
 
 /* Evaluate every expectation, as if every backend were up and nobody banned;
  * one diagnostic for each that does not hold. Returns how many. */
 size_t ask_expectations(const struct model *model, const struct surroundings *around, struct arena *arena,
 			struct diag_list *diags);
-extern const char *const decided_by_names[];
+extern const char *const decided_by_names[]; /* NULL-terminated */
