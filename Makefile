@@ -39,19 +39,19 @@ $(BUILD)/%.a:
 	@ar rcs $@ $^
 
 $(BUILD)/edged: $(BUILD)/daemon/main.o $(BUILD)/libdaemon.a $(BUILD)/librules.a
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
+	@$(if $(V),,echo "  LD $@";) $(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 $(BUILD)/edgectl: $(BUILD)/cli/main.o $(BUILD)/libcli.a $(BUILD)/librules.a
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(CTL_LIBS)
+	@$(if $(V),,echo "  LD $@";) $(CC) $(LDFLAGS_ALL) -o $@ $^ $(CTL_LIBS)
 
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -c -o $@ $<
+	@$(if $(V),,echo "  CC $@";) $(CC) $(CFLAGS_ALL) -c -o $@ $<
 
 # Unit tests: one program per file, with cmocka; tests/tools: small programs that network tests run.
 $(BUILD)/tests/unit/%_test: $(BUILD)/tests/unit/%_test.o $(UNIT_HELP) $(BUILD)/libdaemon.a $(BUILD)/libcli.a $(BUILD)/librules.a
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS) $(CTL_LIBS) -lcmocka
+	@$(if $(V),,echo "  LD $@";) $(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS) $(CTL_LIBS) -lcmocka
 $(BUILD)/tests/tools/%: $(BUILD)/tests/tools/%.o $(BUILD)/libdaemon.a $(BUILD)/librules.a
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
+	@$(if $(V),,echo "  LD $@";) $(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 .PRECIOUS: $(BUILD)/%.o
 unit: $(UNIT)
 tools: $(TOOLS)

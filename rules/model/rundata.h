@@ -25,7 +25,7 @@ struct ban {
 };
 
 struct rundata {
-	const struct backend_health *health;
+	const struct backend_health *health; /* sorted by node, then port */
 	size_t health_count;
 	const char *const *draining; /* node names */
 	size_t draining_count;

@@ -1,0 +1,375 @@
+/* The frame of the ruleset: base chains, the fast path for established flows,
+ * zones, implied accepts and the default. Fixed by docs/ruleset.md; nothing
+ * here depends on a forward or a rule. */
+#include "parts.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#define PRIORITY_RAW (-300)
+#define PRIORITY_DECIDE (-150)
+#define PRIORITY_DNAT (-100)
+#define PRIORITY_SNAT 100
+
+const char *drop_chain_new(struct build *b, const char *name)
+{
+	char *chain_name = build_name(b, "drop-%s", name);
+	if (!chain_name)
+		return "drop";
+	struct chain_build *chain = build_chain(b, chain_name);
+	/* A flood must not become a flood of log records. */
+	do_limit(b, (struct limit_spec){.count = 50, .per_seconds = 1, .burst = 100});
+	do_log(b, build_name(b, "edged:%s", name));
+	rule_end(b, chain, no_origin, "");
+	do_counter(b, build_name(b, "%s", name));
+	rule_verdict(b, chain, VERDICT_DROP, NULL, no_origin, name);
+	return chain_name;
+}
+
+const char *drop_chain(struct build *b, const char *name)
+{
+	for (size_t i = 0; i < b->chains.count; i++) {
+		const char *chain = b->chains.items[i]->chain.name;
+		if (strncmp(chain, "drop-", 5) == 0 && strcmp(chain + 5, name) == 0)
+			return chain;
+	}
+	return drop_chain_new(b, name);
+}
+
+static void fib(struct build *b, enum fib_result result, uint32_t flags)
+{
+	struct expr *expr = build_expr(b, EXPR_FIB);
+	expr->fib.result = result;
+	expr->fib.flags = flags;
+}
+
+static void cmp_byte(struct build *b, enum compare_op op, uint8_t value)
+{
+	struct expr *expr = build_expr(b, EXPR_CMP);
+	expr->cmp.op = op;
+	expr->cmp.length = 1;
+	expr->cmp.data[0] = value;
+}
+
+/* Source address in one of two sets, both families: goto target. */
+static void drop_if_source_in(struct build *b, struct chain_build *chain, const char *v4, const char *v6, const char *target)
+{
+	match_saddr_set(b, FAMILY_V4, v4);
+	rule_verdict(b, chain, VERDICT_GOTO, target, no_origin, "");
+	match_saddr_set(b, FAMILY_V6, v6);
+	rule_verdict(b, chain, VERDICT_GOTO, target, no_origin, "");
+}
+
+static void compile_early(struct build *b)
+{
+	struct chain_build *early = build_base_chain(b, "early", CHAIN_FILTER, HOOK_PREROUTING, PRIORITY_RAW, false);
+	match_iif(b, "lo", true);
+	rule_verdict(b, early, VERDICT_ACCEPT, NULL, no_origin, "");
+	const char *banned = drop_chain(b, "banned");
+	drop_if_source_in(b, early, "banned4", "banned6", banned);
+	match_saddr_set(b, FAMILY_V4, "bans4");
+	rule_verdict(b, early, VERDICT_GOTO, banned, no_origin, "");
+	match_family(b, FAMILY_V6);
+	load_source_unit(b, FAMILY_V6);
+	build_expr(b, EXPR_LOOKUP)->lookup.set = "bans6";
+	rule_verdict(b, early, VERDICT_GOTO, banned, no_origin, "");
+
+	const struct interface *lan = &b->model->lan;
+	for (int i = 0; i < 2 && lan->network_count; i++) {
+		enum family family = i ? FAMILY_V6 : FAMILY_V4;
+		match_iif(b, lan->device, false);
+		match_saddr_set(b, family, i ? "lan6" : "lan4");
+		rule_verdict(b, early, VERDICT_GOTO, drop_chain(b, "spoofed"), lan->at, "lan networks only from lan");
+	}
+}
+
+/* ICMP echo requests are decided one by one, so that a limit on them is one. */
+static void match_echo_request(struct build *b, enum family family)
+{
+	match_l4proto(b, family == FAMILY_V4 ? PROTO_ICMP : PROTO_ICMPV6);
+	uint8_t type = family == FAMILY_V4 ? 8 : 128; /* RFC 792, RFC 4443 section 4.1 */
+	match_icmp_type(b, type, type);
+}
+
+static void compile_decide(struct build *b)
+{
+	struct chain_build *decide =
+		build_base_chain(b, "decide", CHAIN_FILTER, HOOK_PREROUTING, PRIORITY_DECIDE, false);
+	match_iif(b, "lo", true);
+	rule_verdict(b, decide, VERDICT_ACCEPT, NULL, no_origin, "");
+	match_l4proto(b, PROTO_TCP);
+	match_ct_state(b, CT_STATE_ESTABLISHED);
+	match_mark(b, MARK_WATCH, 0);
+	rule_verdict(b, decide, VERDICT_ACCEPT, NULL, no_origin, "");
+	match_l4proto(b, PROTO_UDP);
+	match_ct_state(b, CT_STATE_ESTABLISHED);
+	rule_verdict(b, decide, VERDICT_ACCEPT, NULL, no_origin, "");
+	match_l4proto(b, PROTO_TCP);
+	match_ct_state(b, CT_STATE_ESTABLISHED);
+	rule_verdict(b, decide, VERDICT_GOTO, CHAIN_WATCH, no_origin, "");
+	for (int i = 0; i < 2; i++) {
+		match_echo_request(b, i ? FAMILY_V6 : FAMILY_V4);
+		match_ct_state(b, CT_STATE_NEW | CT_STATE_ESTABLISHED);
+		rule_verdict(b, decide, VERDICT_GOTO, CHAIN_DECIDE_NEW, no_origin, "");
+	}
+	match_ct_state(b, CT_STATE_ESTABLISHED | CT_STATE_RELATED);
+	rule_verdict(b, decide, VERDICT_ACCEPT, NULL, no_origin, "");
+	/* conntrack does not follow neighbour discovery and multicast listeners. */
+	match_ct_state(b, CT_STATE_UNTRACKED);
+	rule_verdict(b, decide, VERDICT_JUMP, CHAIN_IMPLIED, no_origin, "");
+	match_ct_state(b, CT_STATE_INVALID | CT_STATE_UNTRACKED);
+	rule_verdict(b, decide, VERDICT_GOTO, drop_chain(b, "invalid"), no_origin, "");
+	match_mark(b, MARK_ACCEPTED, MARK_ACCEPTED);
+	rule_verdict(b, decide, VERDICT_ACCEPT, NULL, no_origin, "");
+	/* A flow begins with a SYN alone (RFC 9293 section 3.5): FIN, SYN, RST, ACK are bits 0, 1, 2, 4. */
+	match_l4proto(b, PROTO_TCP);
+	struct expr *flags = build_expr(b, EXPR_PAYLOAD);
+	flags->payload.base = PAYLOAD_TRANSPORT;
+	flags->payload.offset = 13;
+	flags->payload.length = 1;
+	struct expr *mask = build_expr(b, EXPR_BITWISE);
+	mask->bitwise.length = 1;
+	mask->bitwise.mask[0] = 0x17;
+	cmp_byte(b, COMPARE_NE, 0x02);
+	rule_verdict(b, decide, VERDICT_GOTO, drop_chain(b, "not-syn"), no_origin, "");
+	rule_verdict(b, decide, VERDICT_GOTO, CHAIN_DECIDE_NEW, no_origin, "");
+}
+
+static void zone(struct build *b, struct element *element, const char *device, uint32_t mark)
+{
+	char *name = build_name(b, "zone-%s", device);
+	struct chain_build *chain = build_chain(b, name);
+	do_mark_set(b, mark);
+	rule_end(b, chain, no_origin, "");
+	memcpy(element->key, device, strlen(device));
+	element->verdict = VERDICT_JUMP;
+	element->chain = name;
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+	return memcmp(((const struct element *)a)->key, ((const struct element *)b)->key, STATE_KEY_MAX);
+}
+
+static void compile_zones(struct build *b)
+{
+	const struct model *model = b->model;
+	struct element *elements = arena_array(b->arena, model->tunnel_count + 2, struct element);
+	if (!elements) {
+		b->failed = true;
+		return;
+	}
+	size_t count = 0;
+	if (model->wan.device)
+		zone(b, &elements[count++], model->wan.device, ZONE_WAN);
+	if (model->lan.device)
+		zone(b, &elements[count++], model->lan.device, ZONE_LAN);
+	for (size_t i = 0; i < model->tunnel_count; i++)
+		zone(b, &elements[count++], model->tunnels[i].name, ZONE_TUNNEL + (uint32_t)i);
+	qsort(elements, count, sizeof(*elements), compare_keys);
+	build_set(b, &(struct set){.name = "zones",
+				   .key = {FIELD_IFNAME},
+				   .data = FIELD_VERDICT,
+				   .elements = elements,
+				   .element_count = count});
+}
+
+/* The first packet of a flow: is its source where it belongs, and where does it go? */
+static void compile_new(struct build *b)
+{
+	struct chain_build *chain = build_chain(b, CHAIN_DECIDE_NEW);
+	fib(b, FIB_OIF, FIB_SADDR | FIB_IIF | FIB_PRESENT);
+	cmp_byte(b, COMPARE_EQ, 0);
+	rule_verdict(b, chain, VERDICT_GOTO, drop_chain(b, "spoofed"), no_origin, "strict reverse path");
+
+	/* local, broadcast, anycast, multicast: 2 to 5, numbers of the machine whose first byte decides. */
+	fib(b, FIB_ADDRTYPE, FIB_DADDR);
+	struct expr *range = build_expr(b, EXPR_RANGE);
+	range->range.length = 4;
+	uint32_t first = FIB_TYPE_LOCAL, last = FIB_TYPE_MULTICAST;
+	memcpy(range->range.first, &first, 4);
+	memcpy(range->range.last, &last, 4);
+	do_mark_set(b, ZONE_SELF);
+	rule_verdict(b, chain, VERDICT_GOTO, CHAIN_FRESH, no_origin, "");
+	match_daddr_set(b, FAMILY_V4, "floating4");
+	do_mark_set(b, ZONE_SELF);
+	rule_verdict(b, chain, VERDICT_GOTO, CHAIN_FRESH, no_origin, "");
+	match_daddr_set(b, FAMILY_V6, "floating6");
+	do_mark_set(b, ZONE_SELF);
+	rule_verdict(b, chain, VERDICT_GOTO, CHAIN_FRESH, no_origin, "");
+	fib(b, FIB_OIFNAME, FIB_DADDR);
+	struct expr *lookup = build_expr(b, EXPR_LOOKUP);
+	lookup->lookup.set = "zones";
+	lookup->lookup.has_data = lookup->lookup.to_verdict = true;
+	rule_end(b, chain, no_origin, "");
+	rule_verdict(b, chain, VERDICT_GOTO, CHAIN_FRESH, no_origin, "");
+}
+
+static void accept_implied(struct build *b, struct chain_build *chain, struct origin at, const char *comment)
+{
+	do_mark_change(b, ~0u, MARK_ACCEPTED);
+	do_counter(b, "implied");
+	rule_verdict(b, chain, VERDICT_ACCEPT, NULL, at, comment);
+}
+
+static void implied_dhcp(struct build *b, struct chain_build *chain, const struct interface *leg)
+{
+	static const struct { enum family family; uint16_t from, to; } clients[] = {
+		{FAMILY_V4, 67, 68},   /* RFC 2131 section 4.1 */
+		{FAMILY_V6, 547, 546}, /* RFC 8415 section 7.2 */
+	};
+	for (size_t i = 0; leg->device && i < 2; i++) {
+		match_iif(b, leg->device, true);
+		match_family(b, clients[i].family);
+		match_l4proto(b, PROTO_UDP);
+		match_sport(b, clients[i].from);
+		match_dport(b, (struct port_range){clients[i].to, clients[i].to});
+		accept_implied(b, chain, no_origin, "DHCP client");
+	}
+}
+
+static void compile_implied(struct build *b)
+{
+	/* Neighbour discovery (RFC 4861: 133 to 136) and multicast listeners (RFC 2710, RFC 3810). */
+	static const struct { uint8_t first, last; const char *what; } icmp[] = {
+		{133, 136, "neighbour discovery"}, {130, 132, "multicast listeners"}, {143, 143, "multicast listeners"}};
+	struct chain_build *chain = build_chain(b, CHAIN_IMPLIED);
+	for (size_t i = 0; i < sizeof(icmp) / sizeof(icmp[0]); i++) {
+		match_l4proto(b, PROTO_ICMPV6);
+		match_icmp_type(b, icmp[i].first, icmp[i].last);
+		accept_implied(b, chain, no_origin, icmp[i].what);
+	}
+	implied_dhcp(b, chain, &b->model->wan);
+	implied_dhcp(b, chain, &b->model->lan);
+	for (size_t i = 0; i < b->model->tunnel_count; i++) {
+		const struct tunnel *tunnel = &b->model->tunnels[i];
+		const char *legs[] = {b->model->wan.device, b->model->lan.device};
+		for (size_t leg = 0; tunnel->listen && leg < 2; leg++) {
+			if (!legs[leg])
+				continue;
+			match_iif(b, legs[leg], true);
+			match_l4proto(b, PROTO_UDP);
+			match_dport(b, (struct port_range){tunnel->listen, tunnel->listen});
+			accept_implied(b, chain, tunnel->at, build_name(b, "WireGuard %s", tunnel->name));
+		}
+	}
+	build_count_as(b, "implied");
+}
+
+static void compile_hooks(struct build *b)
+{
+	const uint32_t rule = MARK_ACCEPTED | MARK_FORWARD;
+	struct chain_build *input = build_base_chain(b, "input", CHAIN_FILTER, HOOK_INPUT, 0, true);
+	match_iif(b, "lo", true);
+	rule_verdict(b, input, VERDICT_ACCEPT, NULL, no_origin, "");
+	match_ct_state(b, CT_STATE_ESTABLISHED | CT_STATE_RELATED);
+	rule_verdict(b, input, VERDICT_ACCEPT, NULL, no_origin, "");
+	match_ct_state(b, CT_STATE_UNTRACKED);
+	rule_verdict(b, input, VERDICT_JUMP, CHAIN_IMPLIED, no_origin, "");
+	match_mark(b, rule, MARK_ACCEPTED);
+	rule_verdict(b, input, VERDICT_ACCEPT, NULL, no_origin, "a rule, management or implied");
+	match_mark(b, MARK_ACCEPTED | MARK_PROXY, MARK_ACCEPTED | MARK_PROXY);
+	rule_verdict(b, input, VERDICT_ACCEPT, NULL, no_origin, "to the user-space forwarder");
+	rule_verdict(b, input, VERDICT_GOTO, drop_chain(b, "input-default"), no_origin, "");
+
+	/* Through the machine goes only what was let in here: a flow from before this table is not. */
+	struct chain_build *forward = build_base_chain(b, "forward", CHAIN_FILTER, HOOK_FORWARD, 0, true);
+	match_mark(b, MARK_ACCEPTED, MARK_ACCEPTED);
+	match_ct_state(b, CT_STATE_ESTABLISHED | CT_STATE_RELATED);
+	rule_verdict(b, forward, VERDICT_ACCEPT, NULL, no_origin, "");
+	match_mark(b, rule, MARK_ACCEPTED);
+	rule_verdict(b, forward, VERDICT_ACCEPT, NULL, no_origin, "a rule");
+	match_mark(b, rule | MARK_PROXY, rule);
+	build_expr(b, EXPR_CT)->ct.key = CT_STATUS;
+	struct expr *dnat = build_expr(b, EXPR_BITWISE);
+	uint32_t bit = CT_STATUS_DNAT;
+	dnat->bitwise.length = 4;
+	memcpy(dnat->bitwise.mask, &bit, 4);
+	struct expr *not_zero = build_expr(b, EXPR_CMP);
+	not_zero->cmp.op = COMPARE_NE;
+	not_zero->cmp.length = 4;
+	rule_verdict(b, forward, VERDICT_ACCEPT, NULL, no_origin, "a forward, to its node");
+	rule_verdict(b, forward, VERDICT_GOTO, drop_chain(b, "forward-default"), no_origin, "");
+}
+
+static void compile_postrouting(struct build *b)
+{
+	struct chain_build *chain =
+		build_base_chain(b, "postrouting", CHAIN_NAT, HOOK_POSTROUTING, PRIORITY_SNAT, false);
+	match_mark(b, MARK_FORWARD | MARK_SNAT, MARK_FORWARD | MARK_SNAT);
+	build_expr(b, EXPR_MASQUERADE);
+	rule_end(b, chain, no_origin, "forwards: the node answers through here");
+	for (size_t i = 0; i < b->model->tunnel_count; i++) {
+		match_mark(b, MARK_FORWARD | MARK_SNAT_TUNNEL, MARK_FORWARD | MARK_SNAT_TUNNEL);
+		match_oif(b, b->model->tunnels[i].name);
+		build_expr(b, EXPR_MASQUERADE);
+		rule_end(b, chain, b->model->tunnels[i].at, "forwards into the tunnel");
+	}
+	/* What a forward brought in keeps its client's address unless it said otherwise. */
+	match_mark(b, MARK_FORWARD, MARK_FORWARD);
+	rule_verdict(b, chain, VERDICT_ACCEPT, NULL, no_origin, "");
+	for (size_t i = 0; i < b->model->snat_count; i++) {
+		const struct snat_rule *snat = &b->model->snats[i];
+		const char *device = snat->out == PLACE_WAN ? b->model->wan.device
+				     : snat->out == PLACE_LAN ? b->model->lan.device : snat->tunnel->name;
+		for (size_t j = 0; j < snat->from_count; j++) {
+			if (snat->to.family && snat->to.family != snat->from[j].addr.family)
+				continue;
+			match_oif(b, device);
+			match_saddr(b, &snat->from[j]);
+			do_counter(b, build_name(b, "snat-%s", snat->name));
+			if (snat->to.family) {
+				struct expr *to = build_expr(b, EXPR_IMMEDIATE);
+				to->immediate.length = (uint8_t)addr_size(snat->to.family);
+				memcpy(to->immediate.data, snat->to.bytes, addr_size(snat->to.family));
+				struct expr *nat = build_expr(b, EXPR_NAT);
+				nat->nat.source = true;
+				nat->nat.family = snat->to.family;
+			} else {
+				build_expr(b, EXPR_MASQUERADE);
+			}
+			rule_end(b, chain, snat->at, build_name(b, "snat %s", snat->name));
+		}
+	}
+}
+
+static void compile_fresh(struct build *b)
+{
+	struct chain_build *fresh = build_chain(b, CHAIN_FRESH);
+	match_mark(b, MARK_ZONE_MASK, ZONE_SELF);
+	rule_verdict(b, fresh, VERDICT_JUMP, CHAIN_IMPLIED, no_origin, "");
+	compile_blocklists(b, fresh);
+	compile_management(b, fresh);
+	compile_rules(b, fresh);
+	dispatch_listen(b, fresh);
+	rule_verdict(b, fresh, VERDICT_GOTO, drop_chain(b, "default"), no_origin, "nothing covers it");
+
+	/* A rule accepted it; a forward that listens for it still has its say (limits, header, backends). */
+	struct chain_build *allowed = build_chain(b, CHAIN_ALLOWED);
+	dispatch_listen(b, allowed);
+	do_mark_change(b, ~0u, MARK_ACCEPTED);
+	rule_verdict(b, allowed, VERDICT_ACCEPT, NULL, no_origin, "");
+
+	struct chain_build *reject = build_chain(b, CHAIN_REJECT);
+	match_l4proto(b, PROTO_TCP);
+	build_expr(b, EXPR_REJECT)->reject.with = REJECT_TCP_RESET;
+	rule_end(b, reject, no_origin, "");
+	build_expr(b, EXPR_REJECT)->reject.with = REJECT_ADMIN_PROHIBITED;
+	rule_end(b, reject, no_origin, "");
+}
+
+void compile_frame(struct build *b)
+{
+	compile_early(b);
+	compile_decide(b);
+	compile_zones(b);
+	compile_new(b);
+	compile_implied(b);
+	compile_fresh(b);
+	struct chain_build *watch = build_chain(b, CHAIN_WATCH);
+	struct chain_build *dnat =
+		build_base_chain(b, "dnat", CHAIN_NAT, HOOK_PREROUTING, PRIORITY_DNAT, false);
+	compile_forwards(b, dnat, watch);
+	compile_hooks(b);
+	compile_postrouting(b);
+}

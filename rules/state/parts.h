@@ -1,0 +1,56 @@
+/* Parts: the sections of the ruleset, each written by one file. Internal to the
+ * compiler; docs/ruleset.md is what they implement. */
+#pragma once
+
+#include "build.h"
+
+/* Chains and sets that one part makes and another refers to. */
+#define CHAIN_DECIDE_NEW "new"
+#define CHAIN_FRESH "fresh"
+#define CHAIN_ALLOWED "allowed"
+#define CHAIN_REJECT "reject"
+#define CHAIN_IMPLIED "implied"
+#define CHAIN_WATCH "watch"
+
+/* compile_frame.c: base chains, zones, implied accepts, the default. */
+void compile_frame(struct build *b);
+/* compile_rules.c: bans, blocklists, management, rules; appends to chain "fresh". */
+void compile_blocklists(struct build *b, struct chain_build *fresh);
+void compile_management(struct build *b, struct chain_build *fresh);
+void compile_rules(struct build *b, struct chain_build *fresh);
+/* A match on where a packet comes from; false when no packet of family can match. */
+bool match_from(struct build *b, const struct place *place, enum family family);
+/* FAMILY_NONE when the place matches both families in one rule. */
+enum family place_family(const struct place *place);
+/* compile_forward.c: the forwards' chains, and the rules that dispatch to them. */
+void compile_forwards(struct build *b, struct chain_build *dnat, struct chain_build *watch);
+/* Jump to the chain of the forward that listens for the packet (fresh, allowed). */
+void dispatch_listen(struct build *b, struct chain_build *chain);
+/* compile_limit.c: one per-source limit of a forward. Under it: goto next. Else: falls through. */
+struct source_limit {
+	const char *set; /* name without the family's digit: "new", "open" */
+	const struct forward *forward;
+	enum dynset_with with;
+	struct limit_spec limit;
+	uint32_t connections;
+	struct limit_spec shared; /* the bucket of unknown sources while the set is full */
+};
+void compile_source_limit(struct build *b, struct chain_build *chain, const struct source_limit *limit, const char *next);
+/* The chain that logs (bounded), counts as name and drops; made once per name. */
+const char *drop_chain(struct build *b, const char *name);
+/* The same for a name that nobody has asked for before: no search. */
+const char *drop_chain_new(struct build *b, const char *name);
+char *set_name(struct build *b, const char *what, enum family family, const char *name);
+/* A set of addresses of one family with these prefixes, as intervals. */
+void compile_prefix_set(struct build *b, const char *name, enum family family, const struct prefix *prefixes, size_t count);
+uint32_t source_set_size(const struct build *b);
+
+/* What the tables of dispatch are made for. */
+struct dispatch {
+	const char *map;   /* name of the map of (protocol, port); addressed ones add "4" and "6" */
+	const char *chain; /* prefix of the target chains */
+	enum verdict_kind verdict;
+	bool (*wanted)(const struct build *b, const struct forward *forward);
+};
+void compile_dispatch_maps(struct build *b, const struct dispatch *dispatch);
+void compile_dispatch_rules(struct build *b, struct chain_build *chain, const struct dispatch *dispatch, bool zone_self_only);
