@@ -4,6 +4,7 @@
 #include "parts.h"
 
 #include <arpa/inet.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define PRIORITY_RAW (-300)
