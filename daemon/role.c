@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/close_range.h>
+#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -296,7 +297,18 @@ int roles_send(struct roles *roles, enum role role, unsigned index, enum msg_typ
 	struct child *child = find(roles, role, index);
 	if (!child || !child->ready)
 		return -ENOTCONN;
-	return msg_send(child->socket, type, id, payload, fds, fd_count);
+	int r = msg_send(child->socket, type, id, payload, fds, fd_count);
+	for (int i = 0; r == -EAGAIN && i < 10; i++) {
+		/* A role that does not read for a second is stuck: it is started anew rather than waited for. */
+		struct pollfd wait = {.fd = child->socket, .events = POLLOUT};
+		poll(&wait, 1, 100);
+		r = msg_send(child->socket, type, id, payload, fds, fd_count);
+	}
+	if (r == -EAGAIN) {
+		log_error("role", "%s %u does not read its messages: it is ended", role_names[role], index);
+		kill(child->pid, SIGKILL);
+	}
+	return r;
 }
 
 unsigned roles_workers(const struct roles *roles)
