@@ -1,0 +1,261 @@
+/* Observe, diff, commit, observe again. Works on any kernel_ops, the real one
+ * or a fake; never touches files, sockets of its own or processes. */
+#include "engine.h"
+
+#include "../rules/state/compile.h"
+#include "../rules/state/diff.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* Somebody else may commit between our look and our transaction: look again, but not for ever. */
+#define ATTEMPTS 6
+
+struct engine {
+	struct kernel *kernel;
+	struct runtime *runtime;
+	struct model *model;
+	struct state *desired;  /* refers into model */
+	struct state *observed; /* equal to desired, with handles; NULL: has to be read */
+	uint32_t generation;    /* of observed */
+	bool in_sync;
+};
+
+static uint64_t monotonic_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+struct engine *engine_new(struct kernel *kernel, struct runtime *runtime)
+{
+	struct engine *engine = calloc(1, sizeof(*engine));
+	if (engine) {
+		engine->kernel = kernel;
+		engine->runtime = runtime;
+	}
+	return engine;
+}
+
+void engine_free(struct engine **engine)
+{
+	if (!engine || !*engine)
+		return;
+	state_free(&(*engine)->observed);
+	state_free(&(*engine)->desired);
+	model_free(&(*engine)->model);
+	free(*engine);
+	*engine = NULL;
+}
+
+/* The kernel's state, read anew only when somebody has changed it since. */
+static int look(struct engine *engine, const struct state *like)
+{
+	uint32_t generation = 0;
+	int r = engine->kernel->ops->generation(engine->kernel, &generation);
+	if (r < 0)
+		return r;
+	if (engine->observed && generation == engine->generation)
+		return 0;
+	state_free(&engine->observed);
+	struct state *observed;
+	r = engine->kernel->ops->observe(engine->kernel, like, &observed);
+	if (r < 0)
+		return r;
+	uint32_t after = 0;
+	r = engine->kernel->ops->generation(engine->kernel, &after);
+	if (r < 0) {
+		state_free(&observed);
+		return r;
+	}
+	engine->observed = observed;
+	/* A change during the reading is met at the commit; an observation older than the number is read again. */
+	engine->generation = after == generation ? after : generation;
+	return 0;
+}
+
+static const char *describe(struct arena *arena, const struct commit_error *error, int r)
+{
+	const char *what = error->what ? error->what : strerror(-r);
+	if (!error->step)
+		return arena_printf(arena, "the kernel refused the change as a whole: %s", what);
+	const struct step *step = error->step;
+	const char *object = step->chain ? step->chain->name
+			     : step->set ? step->set->name
+			     : step->counter ? step->counter->name
+			     : step->sysctl ? step->sysctl->name : STATE_TABLE;
+	return arena_printf(arena, "the kernel refused \"%s %s\": %s; nothing was changed", step_names[step->kind], object,
+			    error->error ? strerror(-error->error) : what);
+}
+
+static int print_steps(const struct steps *steps, struct arena *arena, struct engine_report *report)
+{
+	report->step_count = steps->count;
+	char *text = steps_print(steps, arena);
+	const char **lines = arena_array(arena, steps->count + 1, const char *);
+	if (!text || !lines)
+		return -ENOMEM;
+	size_t count = 0;
+	for (char *save = NULL, *line = strtok_r(text, "\n", &save); line && count < steps->count;
+	     line = strtok_r(NULL, "\n", &save))
+		lines[count++] = line;
+	report->steps = lines;
+	return 0;
+}
+
+int engine_plan(struct engine *engine, const struct model *model, uint64_t now, struct arena *arena,
+		struct engine_report *ret_report)
+{
+	*ret_report = (struct engine_report){0};
+	cleanup_state struct state *desired = NULL;
+	struct steps steps = {0};
+	int r = compile_state(model, runtime_view(engine->runtime, now), &desired);
+	if (r == 0)
+		r = look(engine, desired);
+	if (r == 0)
+		r = diff_states(engine->observed, engine->desired, desired, arena, &steps);
+	if (r == 0)
+		r = print_steps(&steps, arena, ret_report);
+	if (r < 0)
+		ret_report->error = arena_printf(arena, "cannot read the kernel's state: %s", strerror(-r));
+	return r;
+}
+
+/* Bring the kernel to desired. 0, or -errno with the report's error. */
+static int converge(struct engine *engine, const struct state *desired, struct arena *arena, struct engine_report *report)
+{
+	int r = 0;
+	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+		uint64_t start = monotonic_ms();
+		r = look(engine, desired);
+		struct steps steps = {0};
+		if (r == 0)
+			r = diff_states(engine->observed, engine->desired, desired, arena, &steps);
+		uint64_t diffed = monotonic_ms();
+		*(attempt ? &report->verify_ms : &report->diff_ms) += diffed - start;
+		if (r < 0) {
+			report->error = arena_printf(arena, "cannot read the kernel's state: %s", strerror(-r));
+			return r;
+		}
+		if (steps.count == 0)
+			return 0;
+		if (attempt == 0)
+			report->step_count = steps.count;
+		struct commit_error error = {0};
+		r = engine->kernel->ops->commit(engine->kernel, &steps, &error);
+		report->commit_ms += monotonic_ms() - diffed;
+		/* The look is out of date in every case, also after a batch whose answer was lost. */
+		state_free(&engine->observed);
+		if (r == 0 || r == -ERESTART || r == -EAGAIN || r == -EINTR)
+			continue;
+		report->error = describe(arena, &error, r);
+		report->at = error.step ? error.step->at : (struct origin){0};
+		return r;
+	}
+	report->error = arena_printf(arena, r < 0 ? "the ruleset is being changed by somebody else all the time: stop that and try again"
+						  : "what the kernel holds is not what was asked for, even after %d attempts", ATTEMPTS);
+	return r < 0 ? r : -EIO;
+}
+
+/* Bring it to desired, or back to what was there. */
+static int converge_or_return(struct engine *engine, const struct state *desired, struct arena *arena,
+			      struct engine_report *report)
+{
+	int r = converge(engine, desired, arena, report);
+	if (r == 0) {
+		engine->in_sync = true;
+		return 0;
+	}
+	struct engine_report back = {0};
+	if (engine->desired && converge(engine, engine->desired, arena, &back) < 0) {
+		engine->in_sync = false;
+		report->error = arena_printf(arena, "%s; and going back failed too: %s", report->error, back.error);
+	}
+	return r;
+}
+
+int engine_apply(struct engine *engine, struct model **model, uint64_t now, struct arena *arena,
+		 struct engine_report *ret_report)
+{
+	*ret_report = (struct engine_report){0};
+	cleanup_state struct state *desired = NULL;
+	int r = compile_state(*model, runtime_view(engine->runtime, now), &desired);
+	if (r < 0) {
+		ret_report->error = "out of memory";
+		return r;
+	}
+	r = converge_or_return(engine, desired, arena, ret_report);
+	if (r < 0)
+		return r;
+	state_free(&engine->desired);
+	model_free(&engine->model);
+	engine->desired = desired;
+	engine->model = *model;
+	desired = NULL;
+	*model = NULL;
+	return 0;
+}
+
+int engine_refresh(struct engine *engine, uint64_t now, struct arena *arena, struct engine_report *ret_report)
+{
+	*ret_report = (struct engine_report){0};
+	if (!engine->model)
+		return 0;
+	cleanup_state struct state *desired = NULL;
+	int r = compile_state(engine->model, runtime_view(engine->runtime, now), &desired);
+	if (r < 0) {
+		ret_report->error = "out of memory";
+		return r;
+	}
+	r = converge_or_return(engine, desired, arena, ret_report);
+	if (r < 0)
+		return r;
+	state_free(&engine->desired);
+	engine->desired = desired;
+	desired = NULL;
+	return 0;
+}
+
+int engine_flush(struct engine *engine, struct arena *arena, struct engine_report *ret_report)
+{
+	*ret_report = (struct engine_report){0};
+	cleanup_state struct state *empty = state_new();
+	if (!empty)
+		return -ENOMEM;
+	int r = converge(engine, empty, arena, ret_report);
+	if (r < 0)
+		return r;
+	state_free(&engine->observed);
+	state_free(&engine->desired);
+	model_free(&engine->model);
+	return 0;
+}
+
+void engine_distrust(struct engine *engine)
+{
+	state_free(&engine->observed);
+	engine->in_sync = false;
+}
+
+const struct model *engine_model(const struct engine *engine)
+{
+	return engine->model;
+}
+
+const struct state *engine_desired(const struct engine *engine)
+{
+	return engine->desired;
+}
+
+bool engine_in_sync(const struct engine *engine)
+{
+	return engine->in_sync;
+}
+
+uint32_t engine_generation(const struct engine *engine)
+{
+	return engine->generation;
+}
