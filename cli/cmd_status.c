@@ -1,0 +1,187 @@
+/* status: one screen for a tired person. The first line says whether all is
+ * well; then what is not, each with the command that comes next; then the
+ * figures. */
+#include "commands.h"
+
+#include "api.h"
+#include "text.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <string.h>
+
+struct status {
+	struct cli *cli;
+	const json_t *answer;
+	size_t troubles;
+	struct trouble {
+		const char *what, *next;
+	} *items;
+	size_t capacity;
+};
+
+static void trouble(struct status *status, const char *next, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void trouble(struct status *status, const char *next, const char *format, ...)
+{
+	struct arena *arena = status->cli->arena;
+	status->items =
+		cli_need(arena_grow(arena, status->items, status->troubles, sizeof(*status->items), &status->capacity));
+	va_list args;
+	va_start(args, format);
+	status->items[status->troubles++] = (struct trouble){cli_need(arena_vprintf(arena, format, args)), next};
+	va_end(args);
+}
+
+/* The names of those nodes or forwards that are down: a second look, only when there are any. */
+static const char *names_down(struct cli *cli, const char *path)
+{
+	cleanup_json json_t *list = NULL;
+	const json_t *item, *port;
+	const char *names = "";
+	size_t i, j, shown = 0;
+	if (api_call_quietly(cli, "GET", path, 2000, &list) != CLI_DONE)
+		return "";
+	json_array_foreach(list, i, item) {
+		const json_t *backends = json_object_get(item, "backends"), *ports = json_object_get(item, "ports");
+		bool up = backends ? js_int(backends, "up") > 0 : json_array_size(ports) == 0;
+		json_array_foreach(ports, j, port)
+			up = up || js_bool(port, "up");
+		if (up || js_bool(item, "draining"))
+			continue;
+		if (++shown > 8)
+			return cli_format(cli, "%s and more", names);
+		names = cli_format(cli, "%s%s%s", names, *names ? ", " : ": ", js_text(item, "name"));
+	}
+	return names;
+}
+
+static void look_at_pending(struct status *status)
+{
+	const json_t *pending = json_object_get(status->answer, "pending");
+	if (json_is_object(pending))
+		trouble(status, "edgectl confirm (keeps it), edgectl rollback (goes back now)",
+			"revision %" PRId64 " is not confirmed: the one before it comes back in %" PRId64 " s",
+			js_int(pending, "revision"), js_int(pending, "seconds_left"));
+}
+
+static void look_at_kernel(struct status *status)
+{
+	const json_t *kernel = json_object_get(status->answer, "kernel");
+	if (!js_int(status->answer, "revision"))
+		trouble(status, "edgectl apply", "nothing has been applied yet");
+	else if (!js_bool(kernel, "in_sync"))
+		trouble(status, "edgectl plan (shows the difference), edgectl apply (puts it right)",
+			"the kernel's rules are not those of the configuration");
+}
+
+static void look_at_roles(struct status *status)
+{
+	const json_t *role;
+	size_t i;
+	json_array_foreach(json_object_get(status->answer, "roles"), i, role) {
+		const char *state = js_text(role, "state");
+		if (strcmp(state, "running") != 0)
+			trouble(status, "journalctl -u edged -n 50", "role %s is %s", js_text(role, "name"), *state ? state : "unknown");
+	}
+}
+
+static void look_at_backends(struct status *status)
+{
+	struct cli *cli = status->cli;
+	const json_t *nodes = json_object_get(status->answer, "nodes"), *forwards = json_object_get(status->answer, "forwards");
+	int64_t down = js_int(forwards, "down");
+	if (down)
+		trouble(status, "edgectl show nodes (why), then look at the nodes",
+			"%" PRId64 " of %" PRId64 " forwards %s no node that answers and refuse%s connections%s", down,
+			js_int(forwards, "total"), down == 1 ? "has" : "have", down == 1 ? "s" : "", names_down(cli, "/v1/forwards"));
+	down = js_int(nodes, "down");
+	if (down)
+		trouble(status, "edgectl show nodes (why)", "%" PRId64 " node%s down%s", down, down == 1 ? " is" : "s are",
+			names_down(cli, "/v1/nodes"));
+}
+
+static void print_verdict(struct status *status)
+{
+	struct cli *cli = status->cli;
+	bool well = !status->troubles;
+	enum tone tone = well ? TONE_GOOD : TONE_BAD;
+	fprintf(cli->out, "%s%s%s", text_tone(cli->color, tone), well ? "All is well." : "NOT WELL:",
+		text_plain(cli->color, tone));
+	if (well)
+		fputc('\n', cli->out);
+	else
+		cli_line(cli, " %zu thing%s.", status->troubles, status->troubles == 1 ? " needs you" : "s need you");
+	for (size_t i = 0; i < status->troubles; i++) {
+		cli_line(cli, "  %zu. %s", i + 1, status->items[i].what);
+		cli_line(cli, "     next: %s", status->items[i].next);
+	}
+}
+
+static void print_figures(struct status *status)
+{
+	struct cli *cli = status->cli;
+	const json_t *answer = status->answer, *role;
+	const json_t *nodes = json_object_get(answer, "nodes"), *forwards = json_object_get(answer, "forwards");
+	const json_t *planes = json_object_get(answer, "planes"), *kernel = json_object_get(answer, "kernel");
+	const char *applied = js_text(answer, "applied_at"), *roles = "";
+	time_t since;
+	const char *age = "";
+	if (text_parse_time(applied, &since) == 0)
+		age = cli_format(cli, " UTC (%s ago)", (char *)cli_need(text_age(cli->arena, time(NULL) - since)));
+	cli_line(cli, "  revision  %" PRId64 "%s%s%s", js_int(answer, "revision"), *applied ? ", applied " : "",
+		 *applied ? (char *)cli_need(text_time(cli->arena, applied)) : "", age);
+	cli_line(cli, "  forwards  %" PRId64 ": %" PRId64 " up, %" PRId64 " down (%" PRId64 " by the kernel, %" PRId64 " by the proxy)",
+		 js_int(forwards, "total"), js_int(forwards, "up"), js_int(forwards, "down"), js_int(planes, "kernel"),
+		 js_int(planes, "proxy"));
+	cli_line(cli, "  nodes     %" PRId64 " up, %" PRId64 " down, %" PRId64 " draining", js_int(nodes, "up"),
+		 js_int(nodes, "down"), js_int(nodes, "draining"));
+	cli_line(cli, "  kernel    %s, %s, generation %" PRId64, js_bool(kernel, "in_sync") ? "in sync" : "NOT in sync",
+		 js_bool(kernel, "owner") ? "table protected from other tools" : "table not protected (repaired when changed)",
+		 js_int(kernel, "generation"));
+	size_t i;
+	json_array_foreach(json_object_get(answer, "roles"), i, role)
+		roles = cli_format(cli, "%s%s%s", roles, i ? ", " : "", js_text(role, "name"));
+	cli_line(cli, "  edged     %s%s%s%s", js_text(answer, "version"), *roles ? " (" : "", roles, *roles ? ")" : "");
+}
+
+static void print_notes(struct status *status)
+{
+	struct cli *cli = status->cli;
+	const json_t *inactive = json_object_get(status->answer, "inactive"), *item;
+	const json_t *warnings = json_object_get(status->answer, "warnings");
+	size_t i;
+	if (json_array_size(inactive)) {
+		cli_blank(cli);
+		cli_line(cli, "In the configuration, but not active:");
+	}
+	json_array_foreach(inactive, i, item)
+		cli_line(cli, "  %s: %s", js_text(item, "section"), js_text(item, "why"));
+	if (json_array_size(warnings)) {
+		cli_blank(cli);
+		cli_line(cli, "Warnings:");
+	}
+	json_array_foreach(warnings, i, item)
+		cli_line(cli, "  %s", js_any(cli, item, NULL));
+}
+
+int cmd_status(struct cli *cli)
+{
+	cleanup_json json_t *answer = NULL;
+	int result = api_call(cli, "GET", "/v1/status", NULL, &answer);
+	if (result != CLI_DONE)
+		return result;
+	if (!json_is_object(answer) || !json_is_object(json_object_get(answer, "kernel")))
+		return api_unknown(cli, "/v1/status");
+	if (cli->json)
+		return api_print(cli, answer);
+	struct status status = {.cli = cli, .answer = answer};
+	look_at_pending(&status);
+	look_at_kernel(&status);
+	look_at_roles(&status);
+	look_at_backends(&status);
+	print_verdict(&status);
+	fputc('\n', cli->out);
+	print_figures(&status);
+	print_notes(&status);
+	return CLI_DONE;
+}

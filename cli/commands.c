@@ -1,0 +1,101 @@
+/* The table of all commands. What a command takes, and what help, completion
+ * and the manual page say of it, stands here and nowhere else. */
+#include "commands.h"
+
+#define MESSAGE \
+	{.name = "message", .letter = 'm', .kind = VALUE_TEXT, .value = "TEXT", .help = "a line for the history: why"}
+#define CONFIRM_WITHIN \
+	{.name = "confirm-within", .kind = VALUE_DURATION, .value = "DURATION", \
+	 .help = "go back by itself unless edgectl confirm comes within so long"}
+
+static const struct option_spec apply_options[] = {CONFIRM_WITHIN, MESSAGE, {0}};
+static const struct option_spec ban_options[] = {
+	{.name = "for", .kind = VALUE_DURATION, .value = "DURATION", .help = "how long (default: until edgectl unban)"},
+	{0},
+};
+static const struct option_spec explain_options[] = {
+	{.name = "from", .kind = VALUE_TEXT, .value = "ADDR[:PORT]", .required = true, .help = "the source"},
+	{.name = "to", .kind = VALUE_TEXT, .value = "ADDR:PORT[/PROTO]", .required = true,
+	 .help = "the destination; PROTO is tcp (default) or udp; ADDR/icmp; self:PORT is this machine"},
+	{.name = "in", .kind = VALUE_TEXT, .value = "PLACE", .required = true, .names = NAMES_TUNNELS,
+	 .help = "where it comes in: wan, lan or a tunnel"},
+	{0},
+};
+static const struct option_spec flush_options[] = {
+	{.name = "yes", .required = true, .help = "yes, this machine shall filter and forward nothing any more"},
+	{0},
+};
+static const struct option_spec config_options[] = {
+	{.name = "revision", .kind = VALUE_NUMBER, .value = "N", .names = NAMES_REVISIONS,
+	 .help = "of this revision (default: the one in force)"},
+	{0},
+};
+static const struct option_spec help_options[] = {
+	{.name = "man", .help = "print the manual page (roff)"},
+	{0},
+};
+
+#define NAME_OF(which, what) {.name = "NAME", .help = what, .names = which}
+#define NAME_MAYBE(which, what) {.name = "NAME", .optional = true, .help = what, .names = which}
+#define FILE_MAYBE(what) {.name = "FILE", .optional = true, .help = what, .kind = VALUE_FILE, .names = NAMES_FILES}
+
+const struct command commands[] = {
+	{.name = "status", .run = cmd_status, .summary = "Say whether all is well, what is not, and what to do next"},
+	{.name = "plan", .run = cmd_plan, .summary = "Show what an apply would change",
+	 .arguments = {FILE_MAYBE("the configuration (default: the one in edged's own folder)")}},
+	{.name = "apply", .run = cmd_apply, .summary = "Put a configuration in force, all of it or nothing",
+	 .details = "With FILE, it, conf.d beside it and its blocklists are sent to edged, which then keeps them.\n"
+		    "From afar, let a change that locks you out undo itself:\n\n"
+		    "  edgectl apply --confirm-within 60s\n"
+		    "  edgectl confirm",
+	 .options = apply_options,
+	 .arguments = {FILE_MAYBE("the configuration (default: the one in edged's own folder)")}},
+	{.name = "confirm", .run = cmd_confirm, .summary = "Keep what was applied with --confirm-within"},
+	{.name = "rollback", .run = cmd_rollback, .summary = "Go back to an older revision, files included",
+	 .details = "While a change waits for its confirmation, rollback without N takes it back at once.",
+	 .options = apply_options,
+	 .arguments = {{.name = "N", .optional = true, .kind = VALUE_NUMBER, .names = NAMES_REVISIONS,
+			.help = "the revision (default: the one before)"}}},
+	{.name = "history", .run = cmd_history, .summary = "List the revisions: when, who, why"},
+	{.name = "diff", .run = cmd_diff, .summary = "Compare the files of two revisions",
+	 .arguments = {{.name = "N", .kind = VALUE_NUMBER, .names = NAMES_REVISIONS, .help = "the older revision"},
+		       {.name = "M", .kind = VALUE_NUMBER, .names = NAMES_REVISIONS, .optional = true,
+			.help = "the newer one (default: the current)"}}},
+	{.name = "show forwards", .run = cmd_show_forwards, .summary = "Show the forwards, their backends and counters",
+	 .arguments = {NAME_MAYBE(NAMES_FORWARDS, "only this forward")}},
+	{.name = "show nodes", .run = cmd_show_nodes, .summary = "Show the nodes and the health of each port",
+	 .arguments = {NAME_MAYBE(NAMES_NODES, "only this node")}},
+	{.name = "show rules", .run = cmd_show_rules, .summary = "Show all rules in order, implied ones included, with counters",
+	 .arguments = {NAME_MAYBE(NAMES_RULES, "only this rule")}},
+	{.name = "show tunnels", .run = cmd_show_tunnels, .summary = "Show the tunnels and their peers",
+	 .arguments = {NAME_MAYBE(NAMES_TUNNELS, "only this tunnel")}},
+	{.name = "show limits", .run = cmd_show_limits, .summary = "Show the limits, how full they are and what they dropped",
+	 .arguments = {NAME_MAYBE(NAMES_FORWARDS, "only of this forward")}},
+	{.name = "show bans", .run = cmd_show_bans, .summary = "Show who is banned, by whom and until when",
+	 .arguments = {NAME_MAYBE(NAMES_BANS, "only this address")}},
+	{.name = "show connections", .run = cmd_show_connections, .summary = "Show the open connections of forwards",
+	 .arguments = {NAME_MAYBE(NAMES_FORWARDS, "only of this forward")}},
+	{.name = "show config", .run = cmd_show_config, .summary = "Print the configuration in force, as it was applied",
+	 .options = config_options,
+	 .arguments = {NAME_MAYBE(NAMES_NONE, "only this file (edged.yaml, conf.d/..., a blocklist)")}},
+	{.name = "node drain", .run = cmd_node_drain, .summary = "Send a node no new connections; open ones live",
+	 .arguments = {NAME_OF(NAMES_NODES, "the node")}},
+	{.name = "node undrain", .run = cmd_node_undrain, .summary = "Send a drained node connections again",
+	 .arguments = {NAME_OF(NAMES_NODES, "the node")}},
+	{.name = "ban", .run = cmd_ban, .summary = "Drop everything from an address or prefix, open connections included",
+	 .options = ban_options,
+	 .arguments = {{.name = "ADDR", .kind = VALUE_PREFIX, .help = "the address or prefix"}}},
+	{.name = "unban", .run = cmd_unban, .summary = "Take a ban back",
+	 .arguments = {{.name = "ADDR", .kind = VALUE_PREFIX, .names = NAMES_BANS, .help = "the address or prefix"}}},
+	{.name = "explain", .run = cmd_explain, .summary = "Say what becomes of a packet: which rule, which node, which line",
+	 .details = "  edgectl explain --from 198.51.100.77 --to 203.0.113.10:443 --in wan",
+	 .options = explain_options},
+	{.name = "flush", .run = cmd_flush, .summary = "Remove every rule and set of edged from the kernel",
+	 .details = "Nothing is filtered, forwarded or limited afterwards, until edgectl apply.",
+	 .options = flush_options},
+	{.name = "version", .run = cmd_version, .summary = "Print the version of edgectl, and of edged when it answers"},
+	{.name = "help", .run = cmd_help, .summary = "Explain a command",
+	 .options = help_options,
+	 .arguments = {{.name = "COMMAND", .optional = true, .many = true, .names = NAMES_COMMANDS, .help = "which one"}}},
+	{0},
+};

@@ -1,0 +1,243 @@
+/* Text for people. Owns the one rule of what may reach a terminal; knows
+ * nothing of commands or of the API. */
+#include "text.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Length of the UTF-8 character at text and its code point; 0 when it is none
+ * (RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF). */
+static size_t decode(const unsigned char *text, uint32_t *ret_code)
+{
+	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+	unsigned char lead = text[0];
+	size_t length = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
+	if (!length)
+		return 0;
+	uint32_t code = length == 1 ? lead : lead & (0x7fu >> length);
+	for (size_t i = 1; i < length; i++) {
+		if ((text[i] & 0xc0) != 0x80)
+			return 0;
+		code = code << 6 | (text[i] & 0x3fu);
+	}
+	if (code < least[length] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
+		return 0;
+	*ret_code = code;
+	return length;
+}
+
+/* Characters that move the cursor, change modes or reorder what stands around them. */
+static bool is_harmful(uint32_t code)
+{
+	return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x200e || code == 0x200f ||
+	       (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069) || code == 0xfeff;
+}
+
+static bool stays(const unsigned char *text)
+{
+	return text[0] == '\n' || text[0] == '\t' || (text[0] == '\r' && text[1] == '\n');
+}
+
+static char *make_safe(struct arena *arena, const char *text, bool block)
+{
+	size_t length = strlen(text), room = length + 1, extra = 0;
+	const unsigned char *end = (const unsigned char *)text + length;
+	/* Once to measure: mostly there is nothing to escape. */
+	for (const unsigned char *p = (const unsigned char *)text; p < end;) {
+		uint32_t code = 0;
+		size_t taken = decode(p, &code);
+		if (!taken || (is_harmful(code) && !(block && stays(p))))
+			extra += 8;
+		p += taken ? taken : 1;
+	}
+	if (extra > SIZE_MAX - room)
+		return NULL;
+	char *safe = arena_alloc(arena, room + extra), *out = safe;
+	if (!safe)
+		return NULL;
+	if (!extra)
+		return memcpy(safe, text, length);
+	for (const unsigned char *p = (const unsigned char *)text; p < end;) {
+		uint32_t code = 0;
+		size_t taken = decode(p, &code);
+		if (taken && (!is_harmful(code) || (block && stays(p)))) {
+			out = mempcpy(out, p, taken);
+		} else if (!taken || code < 0x80) {
+			out += snprintf(out, 5, "\\x%02x", p[0]);
+		} else {
+			out += snprintf(out, 10, "\\u{%" PRIx32 "}", code);
+		}
+		p += taken ? taken : 1;
+	}
+	*out = 0;
+	return safe;
+}
+
+char *text_line(struct arena *arena, const char *text)
+{
+	return make_safe(arena, text, false);
+}
+
+char *text_block(struct arena *arena, const char *text)
+{
+	return make_safe(arena, text, true);
+}
+
+size_t text_width(const char *text)
+{
+	size_t width = 0;
+	for (const char *p = text; *p; p++)
+		width += ((unsigned char)*p & 0xc0) != 0x80;
+	return width;
+}
+
+bool text_wants_color(FILE *out)
+{
+	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+	return isatty(fileno(out)) && !(no && *no) && term && *term && strcmp(term, "dumb") != 0;
+}
+
+const char *text_tone(bool color, enum tone tone)
+{
+	if (!color)
+		return "";
+	switch (tone) {
+	case TONE_PLAIN:
+		return "";
+	case TONE_GOOD:
+		return "\033[32m";
+	case TONE_BAD:
+		return "\033[1;31m";
+	case TONE_WARN:
+		return "\033[33m";
+	case TONE_DIM:
+		return "\033[2m";
+	case TONE_BOLD:
+		return "\033[1m";
+	}
+	return "";
+}
+
+const char *text_plain(bool color, enum tone tone)
+{
+	return color && tone != TONE_PLAIN ? "\033[0m" : "";
+}
+
+char *text_age(struct arena *arena, int64_t seconds)
+{
+	if (seconds < 0)
+		seconds = 0;
+	if (seconds < 120)
+		return arena_printf(arena, "%" PRId64 " s", seconds);
+	if (seconds < 120 * 60)
+		return arena_printf(arena, "%" PRId64 " min", seconds / 60);
+	if (seconds < 48 * 3600)
+		return arena_printf(arena, "%" PRId64 " h", seconds / 3600);
+	return arena_printf(arena, "%" PRId64 " days", seconds / 86400);
+}
+
+char *text_bytes(struct arena *arena, int64_t bytes)
+{
+	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+	double amount = bytes < 0 ? 0 : (double)bytes;
+	size_t unit = 0;
+	while (amount >= 1024 && unit + 1 < sizeof(units) / sizeof(*units)) {
+		amount /= 1024;
+		unit++;
+	}
+	return arena_printf(arena, unit ? "%.1f %s" : "%.0f %s", amount, units[unit]);
+}
+
+int text_parse_time(const char *text, time_t *ret_time)
+{
+	struct tm tm = {0};
+	const char *end = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+	if (!end)
+		return -EINVAL;
+	if (*end == '.')
+		end += 1 + strspn(end + 1, "0123456789");
+	if (strcmp(end, "Z") != 0 && strcmp(end, "+00:00") != 0)
+		return -EINVAL;
+	*ret_time = timegm(&tm);
+	return 0;
+}
+
+char *text_time(struct arena *arena, const char *rfc3339)
+{
+	time_t seconds;
+	struct tm tm;
+	char out[32];
+	if (text_parse_time(rfc3339, &seconds) < 0 || !gmtime_r(&seconds, &tm) ||
+	    !strftime(out, sizeof(out), "%Y-%m-%d %H:%M:%S", &tm))
+		return text_line(arena, rfc3339);
+	return arena_strdup(arena, out);
+}
+
+int text_parse_duration(const char *text, uint64_t *ret_milliseconds)
+{
+	static const struct { const char *unit; uint64_t factor; } units[] = {
+		{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000},
+	};
+	char *end;
+	if (text[0] < '0' || text[0] > '9')
+		return -EINVAL;
+	errno = 0;
+	unsigned long long count = strtoull(text, &end, 10);
+	if (errno)
+		return -ERANGE;
+	for (size_t i = 0; i < sizeof(units) / sizeof(*units); i++) {
+		uint64_t result;
+		if (strcmp(end, units[i].unit) != 0)
+			continue;
+		if (__builtin_mul_overflow((uint64_t)count, units[i].factor, &result) || result > INT64_MAX)
+			return -ERANGE;
+		*ret_milliseconds = result;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+/* Optimal string alignment distance, over the first WORD_MOST characters. */
+#define WORD_MOST 40
+
+static size_t distance(const char *a, const char *b)
+{
+	size_t rows[3][WORD_MOST + 1], n = strnlen(a, WORD_MOST), m = strnlen(b, WORD_MOST);
+	for (size_t j = 0; j <= m; j++)
+		rows[0][j] = j;
+	for (size_t i = 1; i <= n; i++) {
+		size_t *now = rows[i % 3], *above = rows[(i - 1) % 3];
+		now[0] = i;
+		for (size_t j = 1; j <= m; j++) {
+			size_t best = above[j - 1] + (a[i - 1] != b[j - 1]);
+			if (above[j] + 1 < best)
+				best = above[j] + 1;
+			if (now[j - 1] + 1 < best)
+				best = now[j - 1] + 1;
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+			    rows[(i - 2) % 3][j - 2] + 1 < best)
+				best = rows[(i - 2) % 3][j - 2] + 1;
+			now[j] = best;
+		}
+	}
+	return rows[n % 3][m];
+}
+
+const char *text_nearest(const char *word, const char *const *words, size_t count)
+{
+	const char *nearest = NULL;
+	size_t length = strlen(word), least = length < 3 ? 1 : length < 6 ? 2 : 3;
+	for (size_t i = 0; i < count; i++) {
+		size_t away = distance(word, words[i]);
+		if (away <= least && away < strlen(words[i])) {
+			if (nearest && away == least)
+				continue;
+			nearest = words[i];
+			least = away;
+		}
+	}
+	return nearest;
+}
