@@ -1,0 +1,42 @@
+"""Packet floods (build/tests/tools/flood), and exact counts of what comes through them."""
+import contextlib
+import json
+import os
+
+from .edged import BUILD
+from .readers import counter
+
+TOOL = os.path.join(BUILD, "tests", "tools", "flood")
+
+
+def device_mac(space, device):
+    return json.loads(space.run("ip", "-j", "link", "show", "dev", device).stdout)[0]["address"]
+
+
+@contextlib.contextmanager
+def flood(space, device, to_mac, source, target, ports, protocol="udp", count=10_000_000, seconds=600, spoof=1,
+          rate=0):
+    """Send from a device, as fast as it goes (or rate per second), until the block ends, count or seconds are over.
+
+    spoof: so many source addresses, from source on. Yields the process; its last line says how many went out.
+    """
+    process = space.start(TOOL, "--device", device, "--mac", to_mac, "--from", source, "--sources", spoof, "--to", target,
+                          "--ports", ports, "--protocol", protocol, "--count", count, "--seconds", seconds,
+                          "--rate", rate)
+    try:
+        yield process
+    finally:
+        space.stop(process)
+
+
+@contextlib.contextmanager
+def leak_counter(space, device, match):
+    """Count, in the receiver's namespace and in the kernel, what arrives on a device. Yields a function."""
+    space.nft(f"""table netdev watch {{
+	counter leak {{ }}
+	chain in {{ type filter hook ingress device {device} priority -400; {match} counter name leak; }}
+}}""")
+    try:
+        yield lambda: counter(space, "leak", "netdev watch")[0]
+    finally:
+        space.run("nft", "delete", "table", "netdev", "watch")
