@@ -7,6 +7,10 @@
 #include "../../rules/model/rundata.h"
 #include "../wire.h"
 
+/* Listening ports of one forward. */
+#define PROXY_PORTS_MAX 128
+#define PROXY_FORWARD_NONE UINT32_MAX
+
 struct proxy_backend {
 	uint32_t node;   /* index in the model: stable within one generation */
 	const char *name;
@@ -26,11 +30,17 @@ struct proxy_forward {
 
 /* One listening socket. The same id on every worker; main hands each worker a
  * socket of its own (SO_REUSEPORT) with MSG_PROXY_LISTENER before the first
- * configuration that names it. */
+ * configuration that names it. A worker closes it when a configuration comes
+ * that does not name it: it has to be sent again before one that does.
+ *
+ * A redirected connection (hairpin) arrives at any address of this machine. So
+ * each port of a forward with an address also has a listener on any address;
+ * there the original destination decides: the forward with that address, else
+ * the listener's own (PROXY_FORWARD_NONE: refused). */
 struct proxy_listener {
 	uint32_t id;      /* never reused for another address or port while main runs */
-	uint32_t forward; /* index in forwards */
-	struct addr address; /* FAMILY_NONE: any, both families */
+	uint32_t forward; /* index in forwards; PROXY_FORWARD_NONE: see below */
+	struct addr address; /* FAMILY_NONE: any, both families (IPV6_V6ONLY off); others are bound with IP_FREEBIND */
 	uint16_t port;
 };
 
