@@ -36,19 +36,26 @@ def _die_with_parent():
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def process_alive(pid):
+def process_started(pid):
+    """When it was started (in clock ticks since boot), None when it has ended: tells a reused pid from the old one."""
     try:
         with open(f"/proc/{pid}/stat") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+            fields = file.read().rsplit(")", 1)[1].split()
+        return None if fields[0] in "ZX" else int(fields[19])
     except OSError:
-        return False
+        return None
+
+
+def process_alive(pid):
+    return process_started(pid) is not None
 
 
 class Namespace:
-    """One network namespace. stay: processes outlive this program (the lab)."""
+    """One network namespace. With pid_folder (the lab) its processes outlive this program, and each has a file
+    there that says who it is; else they end with it."""
 
-    def __init__(self, name, stay=False):
-        self.name, self.stay, self.processes = name, stay, []
+    def __init__(self, name, pid_folder=None):
+        self.name, self.pid_folder, self.processes = name, pid_folder, []
         ip("netns", "add", name)
         ip("-n", name, "link", "set", "lo", "up")
         # Addresses are ours alone: usable at once, without duplicate detection.
@@ -77,10 +84,13 @@ class Namespace:
         options.setdefault("stdout", output)
         options.setdefault("stderr", output)
         process = subprocess.Popen(self.command(args), env=env, start_new_session=True,
-                                   preexec_fn=None if self.stay else _die_with_parent, **options)
+                                   preexec_fn=None if self.pid_folder else _die_with_parent, **options)
         if log:
             output.close()
         self.processes.append(process)
+        if self.pid_folder:
+            with open(os.path.join(self.pid_folder, str(process.pid)), "w") as file:
+                file.write(f"{process_started(process.pid)} {' '.join(map(str, args))}\n")
         return process
 
     def sysctl(self, name, value=None):

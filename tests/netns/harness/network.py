@@ -39,10 +39,10 @@ table ip cloud {{
 
 
 class Network:
-    """nodes: False leaves the servers out (their namespaces are there)."""
+    """nodes: False leaves the servers out (their namespaces are there). pid_folder: as for Namespace."""
 
-    def __init__(self, name, folder, nodes=True, stay=False):
-        self.name, self.folder, self.stay = name, folder, stay
+    def __init__(self, name, folder, nodes=True, pid_folder=None):
+        self.name, self.folder, self.pid_folder = name, folder, pid_folder
         self.namespaces, self.nodes = [], {}
         try:
             self._build(nodes)
@@ -51,7 +51,7 @@ class Network:
             raise
 
     def _namespace(self, role):
-        namespace = Namespace(f"{self.name}-{role}", self.stay)
+        namespace = Namespace(f"{self.name}-{role}", self.pid_folder)
         self.namespaces.append(namespace)
         return namespace
 
