@@ -33,6 +33,8 @@ enum health_check { HEALTH_NONE, HEALTH_TCP, HEALTH_HTTP, HEALTH_HTTPS, HEALTH_P
 enum rate_unit { RATE_SECOND, RATE_MINUTE, RATE_HOUR };
 enum action { ACTION_ACCEPT, ACTION_DROP, ACTION_REJECT };
 
+enum expect_verdict { EXPECT_ACCEPT, EXPECT_DROP, EXPECT_REJECT };
+
 /* The words of the file for each enum, indexed by it (NULL-terminated lists). */
 extern const char *const protocol_names[];
 extern const char *const proxy_header_names[];
@@ -42,6 +44,7 @@ extern const char *const balance_names[];
 extern const char *const health_check_names[];
 extern const char *const rate_unit_names[];
 extern const char *const action_names[];
+extern const char *const expect_verdict_names[];
 
 /* "count/unit burst burst"; count 0: no limit. Without "burst" in the file, burst = count (at least 5). */
 struct rate {
@@ -159,6 +162,7 @@ struct peer {
 	uint16_t endpoint_port;
 	milliseconds keepalive;    /* 0: off; whole seconds */
 	bool preshared_key;
+	bool agent;                /* the peer runs the node agent, which takes new keys of ours over */
 	struct origin at;
 };
 
@@ -190,6 +194,8 @@ struct api_config {
 	const char *reason;
 };
 
+struct blocklist_content;
+
 struct blocklist {
 	const char *name;
 	const char *file; /* as written in the configuration */
@@ -197,6 +203,7 @@ struct blocklist {
 	struct addr_range *ranges; /* sorted by address (IPv4 first), merged */
 	size_t range_count, v4_count;
 	uint8_t hash[32]; /* SHA-256 of the file's bytes */
+	struct blocklist_content *content; /* holds ranges; shared by the models that were loaded from the same bytes */
 	struct origin at;
 	size_t index;
 };
@@ -216,8 +223,6 @@ struct rule {
 	size_t index;
 };
 
-enum expect_verdict { EXPECT_ACCEPT, EXPECT_DROP, EXPECT_REJECT };
-
 struct expectation {
 	struct addr from;
 	uint16_t from_port;  /* 0: any */
@@ -233,8 +238,11 @@ struct expectation {
 	struct origin at;
 };
 
+struct model_names;
+
 struct model {
 	struct arena *arena; /* owned */
+	struct model_names *names; /* of nodes and forwards, for model_find_...() */
 	struct interface wan, lan;
 	struct addr *floating_ips;
 	size_t floating_ip_count;
@@ -279,8 +287,8 @@ struct source_set {
 };
 
 /* Read and check everything, all errors in one run (into diags, sorted).
- * previous (may be NULL): a model whose blocklists are copied, not parsed
- * again, where the file's hash is the same.
+ * previous (may be NULL): a model whose blocklists are shared, not parsed again,
+ * where the file's hash is the same; it may be freed before the new one.
  * 0 with *ret_model (no errors; warnings may stand in diags), -EINVAL, -ENOMEM. */
 int model_load(const struct source_set *sources, const struct model *previous, struct diag_list *diags,
 	       struct model **ret_model);

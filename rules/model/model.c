@@ -1,0 +1,155 @@
+/* Loading a model: files -> documents -> one document -> structs -> checks.
+ * Owns the model's life. Never opens a file: texts come from the caller. */
+#include "model.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "blocklist.h"
+#include "reader.h"
+
+#define FILES_MAX 1000u
+
+struct model_names {
+	struct strmap *nodes, *forwards;
+};
+
+void model_free(struct model **model)
+{
+	if (!model || !*model)
+		return;
+	for (size_t i = 0; i < (*model)->blocklist_count; i++)
+		blocklist_content_free(&(*model)->blocklists[i].content);
+	/* The model lies in its own arena. */
+	struct arena *arena = (*model)->arena;
+	*model = NULL;
+	arena_free(&arena);
+}
+
+static struct model *model_new(void)
+{
+	struct arena *arena = arena_new();
+	if (!arena)
+		return NULL;
+	struct model *model = arena_new_of(arena, struct model);
+	if (model)
+		model->arena = arena;
+	else
+		arena_free(&arena);
+	return model;
+}
+
+/* A file that says nothing is an empty mapping, so that what is missing is reported. */
+static struct doc_node *empty_document(struct reader *reader, const char *file)
+{
+	struct doc_node *node = arena_new_of(reader->scratch, struct doc_node);
+	if (node)
+		*node = (struct doc_node){.kind = DOC_MAPPING, .at = {.file = file, .line = 1, .column = 1}};
+	return node;
+}
+
+/* The documents of all files; those that are not YAML are reported and counted in *ret_bad. */
+static int parse_files(struct reader *reader, struct doc_node **roots, size_t *ret_bad)
+{
+	const struct source_set *sources = reader->sources;
+	size_t bad = 0;
+	for (size_t i = 0; i < sources->main_count; i++) {
+		const struct source_file *file = &sources->main[i];
+		char *name = arena_strdup(reader->arena, file->name);
+		if (!name)
+			return -ENOMEM;
+		int r = doc_parse(reader->scratch, name, file->text, file->length, reader->diags, &roots[i]);
+		if (r == 0 && i == 0 && !roots[0]) {
+			roots[0] = empty_document(reader, name);
+			r = roots[0] ? 0 : -ENOMEM;
+		}
+		if (r == -ENOMEM)
+			return r;
+		bad += r < 0;
+	}
+	*ret_bad = bad;
+	return 0;
+}
+
+static int make_names(struct reader *reader)
+{
+	for (enum kind kind = 0; kind < KIND_COUNT; kind++) {
+		bool kept = kind == KIND_NODE || kind == KIND_FORWARD;
+		reader->names[kind] = strmap_new(kept ? reader->arena : reader->scratch);
+		if (!reader->names[kind])
+			return -ENOMEM;
+	}
+	struct model_names *names = arena_new_of(reader->arena, struct model_names);
+	if (!names)
+		return -ENOMEM;
+	*names = (struct model_names){.nodes = reader->names[KIND_NODE], .forwards = reader->names[KIND_FORWARD]};
+	reader->model->names = names;
+	return 0;
+}
+
+/* 0 also when errors were reported. */
+static int read_all(struct reader *reader)
+{
+	const struct source_set *sources = reader->sources;
+	size_t bad = 0;
+	if (sources->main_count > FILES_MAX) {
+		reader_error(reader, NULL, (struct origin){.file = sources->main[0].name}, "%zu files are too many (at most %u)",
+			     sources->main_count, FILES_MAX);
+		return 0;
+	}
+	struct doc_node **roots = arena_array(reader->scratch, sources->main_count, struct doc_node *);
+	int r = roots ? parse_files(reader, roots, &bad) : -ENOMEM;
+	/* With one file unread, names would be missing everywhere: what is wrong with it comes first. */
+	if (r < 0 || bad > 0)
+		return r;
+	const struct doc_node *root = NULL;
+	r = merge_documents(reader, roots, sources->main_count, &root);
+	if (r == 0)
+		r = make_names(reader);
+	if (r == 0)
+		r = read_root(reader, root);
+	if (r == 0)
+		r = check_model(reader);
+	return r;
+}
+
+int model_load(const struct source_set *sources, const struct model *previous, struct diag_list *diags,
+	       struct model **ret_model)
+{
+	cleanup_model struct model *model = model_new();
+	cleanup_arena struct arena *scratch = arena_new();
+	if (!model || !scratch)
+		return -ENOMEM;
+	struct reader reader = {
+		.arena = model->arena,
+		.scratch = scratch,
+		.diags = diags,
+		.sources = sources,
+		.previous = previous,
+		.model = model,
+	};
+	size_t errors = diags->errors;
+	int r = read_all(&reader);
+	/* Warnings speak of a configuration that could be used. */
+	if (r == 0 && diags->errors == errors)
+		check_warnings(&reader);
+	diag_sort(diags);
+	if (r == 0 && diags->errors > errors)
+		r = -EINVAL;
+	if (r < 0)
+		return r;
+	*ret_model = model;
+	model = NULL;
+	return 0;
+}
+
+const struct node *model_find_node(const struct model *model, const char *name)
+{
+	return strmap_get(model->names->nodes, name);
+}
+
+const struct forward *model_find_forward(const struct model *model, const char *name)
+{
+	return strmap_get(model->names->forwards, name);
+}
