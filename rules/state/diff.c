@@ -18,15 +18,9 @@ int diff_add(struct diff *diff, const struct step *step)
 	return 0;
 }
 
-bool diff_chain_is_anew(const struct diff *diff, const char *name)
-{
-	const struct chain *chain = diff->any_anew && name ? state_chain(diff->observed, name) : NULL;
-	return chain && diff->chain_anew[chain - diff->observed->chains];
-}
-
 bool diff_set_is_anew(const struct diff *diff, const char *name)
 {
-	const struct set *set = diff->any_anew && name ? state_set(diff->observed, name) : NULL;
+	const struct set *set = diff->any_set_anew && name ? state_set(diff->observed, name) : NULL;
 	return set && diff->set_anew[set - diff->observed->sets];
 }
 
@@ -58,12 +52,11 @@ static int find_anew(struct diff *diff)
 	for (size_t i = 0; i < observed->chain_count; i++) {
 		const struct chain *desired = state_chain(diff->desired, observed->chains[i].name);
 		diff->chain_anew[i] = desired && !chain_can_stay(&observed->chains[i], desired);
-		diff->any_anew |= diff->chain_anew[i];
 	}
 	for (size_t i = 0; i < observed->set_count; i++) {
 		const struct set *desired = state_set(diff->desired, observed->sets[i].name);
 		diff->set_anew[i] = desired && !set_definition_equal(&observed->sets[i], desired);
-		diff->any_anew |= diff->set_anew[i];
+		diff->any_set_anew |= diff->set_anew[i];
 	}
 	return 0;
 }
@@ -135,7 +128,7 @@ static int delete_set(struct diff *diff, const struct set *observed, struct orig
 static int add_set(struct diff *diff, const struct set *desired)
 {
 	int r = diff_add(diff, &(struct step){.kind = STEP_ADD_SET, .set = desired, .at = desired->at});
-	return r < 0 || desired->dynamic ? r : diff_content_add_all(diff, desired);
+	return r < 0 ? r : diff_content_add_all(diff, desired);
 }
 
 static int keep_set(struct diff *diff, const struct set *observed, const struct set *desired)

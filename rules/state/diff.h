@@ -5,8 +5,8 @@
  * Order, so that no step meets a reference that is still held: that of
  * enum step_kind. Sysctls, table; deletions of rules, elements, chains, sets,
  * counters; additions of counters, sets, chains, elements, rules. A set or
- * chain whose definition changed is deleted and added again, with every rule
- * and element that refers to it. A table that shall have an owner and is not
+ * chain whose definition changed is deleted and added again, with its content
+ * and every rule that refers to the set. A table that shall have an owner and is not
  * persistent is deleted and added again with all that is in it. */
 #pragma once
 

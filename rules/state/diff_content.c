@@ -54,21 +54,14 @@ static int list_elements(struct arena *arena, const struct set *set, struct list
 	return 0;
 }
 
-/* An element may stay when it is equal and does not jump to a chain that is made anew. */
-static bool element_stays(const struct diff *diff, const struct set *set, const struct element *old,
-			  const struct element *new)
-{
-	return element_equal(old, new) && !(set->data == FIELD_VERDICT && diff_chain_is_anew(diff, old->chain));
-}
-
 /* One pass counts (gone and come NULL), the next one fills. */
-static void merge_elements(const struct diff *diff, const struct set *set, struct listing old, struct listing new,
-			   struct element *gone, size_t *ret_gone, struct element *come, size_t *ret_come)
+static void merge_elements(struct listing old, struct listing new, struct element *gone, size_t *ret_gone,
+			   struct element *come, size_t *ret_come)
 {
 	size_t gone_count = 0, come_count = 0;
 	for (size_t i = 0, j = 0; i < old.count || j < new.count;) {
 		int order = i == old.count ? 1 : j == new.count ? -1 : compare_elements(&old.items[i], &new.items[j]);
-		bool stays = order == 0 && element_stays(diff, set, &old.items[i], &new.items[j]);
+		bool stays = order == 0 && element_equal(&old.items[i], &new.items[j]);
 		if (order <= 0 && !stays) {
 			if (gone)
 				gone[gone_count] = old.items[i];
@@ -102,14 +95,14 @@ static int diff_elements(struct diff *diff, const struct set *observed, const st
 	if (r < 0)
 		return r;
 	size_t gone, come;
-	merge_elements(diff, desired, old, new, NULL, &gone, NULL, &come);
+	merge_elements(old, new, NULL, &gone, NULL, &come);
 	if (gone == 0 && come == 0)
 		return 0;
 	struct element *gone_items = arena_array(diff->arena, gone, struct element);
 	struct element *come_items = arena_array(diff->arena, come, struct element);
 	if (!gone_items || !come_items)
 		return -ENOMEM;
-	merge_elements(diff, desired, old, new, gone_items, &gone, come_items, &come);
+	merge_elements(old, new, gone_items, &gone, come_items, &come);
 	struct step delete = {.kind = STEP_DELETE_ELEMENTS,
 			      .set = observed,
 			      .elements = gone_items,

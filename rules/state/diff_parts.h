@@ -8,14 +8,14 @@ struct diff {
 	const struct state *observed, *known, *desired;
 	bool *chain_anew; /* by index in observed: deleted and added again */
 	bool *set_anew;   /* likewise */
-	bool any_anew;
+	bool any_set_anew;
 	struct steps steps; /* in any order; diff_states sorts them by kind */
 };
 
 /* Append a copy of step. 0 or -ENOMEM. */
 int diff_add(struct diff *diff, const struct step *step);
-/* True when the chain or set of this name is deleted and added again. */
-bool diff_chain_is_anew(const struct diff *diff, const char *name);
+/* True when the set of this name is deleted and added again. (Who asks for chains? Nobody: only regular chains are
+ * jumped to, and one that was and stays regular has nothing that could change.) */
 bool diff_set_is_anew(const struct diff *diff, const char *name);
 
 /* Rules of a chain that stays. */

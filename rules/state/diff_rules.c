@@ -8,16 +8,15 @@
 
 #define NONE UINT32_MAX
 
-/* A rule that uses a set or chain which is made anew cannot stay. */
+/* A rule that uses a set which is made anew cannot stay. */
 static bool uses_anew(const struct diff *diff, const struct rule_state *rule)
 {
-	if (!diff->any_anew)
+	if (!diff->any_set_anew)
 		return false;
 	for (size_t i = 0; i < rule->expr_count; i++) {
 		const struct expr *expr = &rule->exprs[i];
 		if ((expr->kind == EXPR_LOOKUP && diff_set_is_anew(diff, expr->lookup.set)) ||
-		    (expr->kind == EXPR_DYNSET && diff_set_is_anew(diff, expr->dynset.set)) ||
-		    (expr->kind == EXPR_VERDICT && diff_chain_is_anew(diff, expr->verdict.chain)))
+		    (expr->kind == EXPR_DYNSET && diff_set_is_anew(diff, expr->dynset.set)))
 			return true;
 	}
 	return false;

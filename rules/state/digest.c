@@ -30,6 +30,7 @@ static void mix_bytes(uint64_t *hash, const void *data, size_t length)
 
 static void mix_data(uint64_t *hash, const uint8_t *data, size_t length)
 {
+	mix(hash, length);
 	mix_bytes(hash, data, length < STATE_DATA_MAX ? length : STATE_DATA_MAX);
 }
 
@@ -38,9 +39,10 @@ static void mix_text(uint64_t *hash, const char *text)
 	mix_bytes(hash, text ? text : "", text ? strlen(text) : 0);
 }
 
-static uint64_t pack4(uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+/* One enum and up to four bytes. */
+static uint64_t pack(uint32_t word, uint8_t a, uint8_t b, uint8_t c, uint8_t d)
 {
-	return a | b << 16 | c << 32 | d << 48;
+	return word | (uint64_t)a << 32 | (uint64_t)b << 40 | (uint64_t)c << 48 | (uint64_t)d << 56;
 }
 
 static void mix_limit(uint64_t *hash, const struct limit_spec *limit)
@@ -51,7 +53,8 @@ static void mix_limit(uint64_t *hash, const struct limit_spec *limit)
 
 static void mix_dynset(uint64_t *hash, const struct expr *expr)
 {
-	mix(hash, pack4(expr->dynset.op, expr->dynset.reg, expr->dynset.invert, expr->dynset.with));
+	mix(hash, pack(expr->dynset.op, expr->dynset.reg, expr->dynset.invert, 0, 0));
+	mix(hash, expr->dynset.with);
 	mix(hash, expr->dynset.timeout_ms);
 	if (expr->dynset.with == DYNSET_LIMIT)
 		mix_limit(hash, &expr->dynset.limit);
@@ -62,7 +65,7 @@ static void mix_dynset(uint64_t *hash, const struct expr *expr)
 
 static void mix_lookup(uint64_t *hash, const struct expr *expr)
 {
-	mix(hash, pack4(expr->lookup.reg, expr->lookup.invert, expr->lookup.has_data, expr->lookup.to_verdict));
+	mix(hash, pack(0, expr->lookup.reg, expr->lookup.invert, expr->lookup.has_data, expr->lookup.to_verdict));
 	if (expr->lookup.has_data && !expr->lookup.to_verdict)
 		mix(hash, expr->lookup.to_reg);
 	mix_text(hash, expr->lookup.set);
@@ -80,30 +83,30 @@ static void mix_expr(uint64_t *hash, const struct expr *expr)
 	mix(hash, expr->kind);
 	switch (expr->kind) {
 	case EXPR_META:
-		mix(hash, pack4(expr->meta.key, expr->meta.reg, 0, 0));
+		mix(hash, pack(expr->meta.key, expr->meta.reg, 0, 0, 0));
 		break;
 	case EXPR_PAYLOAD:
-		mix(hash, pack4(expr->payload.base, expr->payload.offset, expr->payload.length, expr->payload.reg));
+		mix(hash, pack(expr->payload.base, expr->payload.offset, expr->payload.length, expr->payload.reg, 0));
 		break;
 	case EXPR_CT:
 	case EXPR_CT_SET:
-		mix(hash, pack4(expr->ct.key, expr->ct.reg, 0, 0));
+		mix(hash, pack(expr->ct.key, expr->ct.reg, 0, 0, 0));
 		break;
 	case EXPR_FIB:
 		mix(hash, expr->fib.flags);
-		mix(hash, pack4(expr->fib.result, expr->fib.reg, 0, 0));
+		mix(hash, pack(expr->fib.result, expr->fib.reg, 0, 0, 0));
 		break;
 	case EXPR_BITWISE:
-		mix(hash, pack4(expr->bitwise.from_reg, expr->bitwise.to_reg, expr->bitwise.length, 0));
+		mix(hash, pack(0, expr->bitwise.from_reg, expr->bitwise.to_reg, 0, 0));
 		mix_data(hash, expr->bitwise.mask, expr->bitwise.length);
 		mix_data(hash, expr->bitwise.xor, expr->bitwise.length);
 		break;
 	case EXPR_CMP:
-		mix(hash, pack4(expr->cmp.op, expr->cmp.reg, 0, 0));
+		mix(hash, pack(expr->cmp.op, expr->cmp.reg, 0, 0, 0));
 		mix_data(hash, expr->cmp.data, expr->cmp.length);
 		break;
 	case EXPR_RANGE:
-		mix(hash, pack4(expr->range.invert, expr->range.reg, 0, 0));
+		mix(hash, pack(0, expr->range.invert, expr->range.reg, expr->range.length, 0));
 		mix_data(hash, expr->range.first, expr->range.length);
 		mix_data(hash, expr->range.last, expr->range.length);
 		break;
@@ -129,20 +132,20 @@ static void mix_expr(uint64_t *hash, const struct expr *expr)
 		break;
 	case EXPR_NUMGEN:
 		mix(hash, expr->numgen.modulus | (uint64_t)expr->numgen.offset << 32);
-		mix(hash, pack4(expr->numgen.random, expr->numgen.reg, 0, 0));
+		mix(hash, pack(0, expr->numgen.random, expr->numgen.reg, 0, 0));
 		break;
 	case EXPR_HASH:
 		mix(hash, expr->hash.modulus | (uint64_t)expr->hash.offset << 32);
 		mix(hash, expr->hash.seed);
-		mix(hash, pack4(expr->hash.from_reg, expr->hash.length, expr->hash.to_reg, 0));
+		mix(hash, pack(0, expr->hash.from_reg, expr->hash.length, expr->hash.to_reg, 0));
 		break;
 	case EXPR_NAT:
-		mix(hash, pack4(expr->nat.source, expr->nat.family, expr->nat.has_port, expr->nat.addr_reg));
+		mix(hash, pack(expr->nat.family, expr->nat.source, expr->nat.has_port, expr->nat.addr_reg, 0));
 		if (expr->nat.has_port)
 			mix(hash, expr->nat.port_reg);
 		break;
 	case EXPR_REDIRECT:
-		mix(hash, pack4(expr->redirect.has_port, expr->redirect.has_port ? expr->redirect.port_reg : 0, 0, 0));
+		mix(hash, pack(0, expr->redirect.has_port, expr->redirect.has_port ? expr->redirect.port_reg : 0, 0, 0));
 		break;
 	case EXPR_MASQUERADE:
 		mix(hash, expr->masquerade.fully_random);
