@@ -1,0 +1,33 @@
+/* edged: one program, several roles. Decides which one this process is. */
+#include "api/api.h"
+#include "log.h"
+#include "options.h"
+#include "proxy/probe.h"
+#include "proxy/worker.h"
+#include "role.h"
+#include "server.h"
+
+#include <string.h>
+
+static int run_role(const struct options *options)
+{
+	if (strcmp(options->role, role_names[ROLE_PROXY]) == 0)
+		return proxy_worker_main((int)options->worker, (int)options->workers);
+	if (strcmp(options->role, role_names[ROLE_PROBER]) == 0)
+		return prober_main();
+	if (strcmp(options->role, role_names[ROLE_API]) == 0)
+		return api_main();
+	log_error("edged", "there is no role \"%s\" (roles are started by edged itself)", options->role);
+	return -1;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options;
+	int r = options_parse(argc, argv, &options);
+	if (r)
+		return r < 0 ? 2 : 0;
+	if (options.role)
+		return run_role(&options) < 0 ? 1 : 0;
+	return server_main(&options) < 0 ? 1 : 0;
+}

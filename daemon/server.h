@@ -1,0 +1,8 @@
+/* Server: role main. The event loop that ties together the engine, the history,
+ * the other roles and the clock. */
+#pragma once
+
+#include "options.h"
+
+/* Runs until SIGTERM or SIGINT. 0, or -errno after the reason was logged. */
+int server_main(const struct options *options);
