@@ -34,16 +34,34 @@ static unsigned long long start_time(pid_t pid)
 	return at ? strtoull(at, NULL, 10) : 0;
 }
 
-static int path_of(const char *runtime_dir, char *path, size_t size)
+static int path_of(const char *runtime_dir, const char *name, char *path, size_t size)
 {
-	int length = snprintf(path, size, "%s/workers", runtime_dir);
+	int length = snprintf(path, size, "%s/%s", runtime_dir, name);
 	return length > 0 && (size_t)length < size ? 0 : -ENAMETOOLONG;
+}
+
+void takeover_begin(const char *runtime_dir)
+{
+	char from[512], to[512], line[64];
+	if (path_of(runtime_dir, "workers", from, sizeof(from)) < 0 || path_of(runtime_dir, "workers.old", to, sizeof(to)) < 0)
+		return;
+	FILE *in = fopen(from, "re");
+	if (!in)
+		return;
+	/* Appended: a main that was killed before it had finished left its predecessor's list. */
+	FILE *out = fopen(to, "ae");
+	for (int i = 0; out && i < MOST && fgets(line, sizeof(line), in); i++)
+		fputs(line, out);
+	if (out)
+		fclose(out);
+	fclose(in);
+	unlink(from);
 }
 
 void takeover_write(const char *runtime_dir, const struct roles *roles)
 {
 	char path[512], next[520];
-	if (path_of(runtime_dir, path, sizeof(path)) < 0)
+	if (path_of(runtime_dir, "workers", path, sizeof(path)) < 0)
 		return;
 	snprintf(next, sizeof(next), "%s.new", path);
 	FILE *file = fopen(next, "we");
@@ -64,7 +82,7 @@ void takeover_write(const char *runtime_dir, const struct roles *roles)
 void takeover_finish(const char *runtime_dir)
 {
 	char path[512], line[64];
-	if (path_of(runtime_dir, path, sizeof(path)) < 0)
+	if (path_of(runtime_dir, "workers.old", path, sizeof(path)) < 0)
 		return;
 	FILE *file = fopen(path, "re");
 	if (!file)
@@ -78,4 +96,5 @@ void takeover_finish(const char *runtime_dir)
 			log_info("takeover", "worker %d of the former edged serves its open connections and ends", pid);
 	}
 	fclose(file);
+	unlink(path);
 }
