@@ -22,12 +22,13 @@ struct show_health {
 	uint64_t since; /* seconds since the epoch; 0: unknown */
 };
 
-/* The user-space forwarder's counters of one forward, summed over the workers. */
-struct show_proxied {
+/* Traffic of one forward beyond what the ruleset's counters say: the forwarder's own counters summed over the
+ * workers, or for the kernel plane the open flows in conntrack. */
+struct show_use {
 	const char *forward;
-	uint64_t total, refused;
-	uint32_t open;
-	uint64_t bytes_in, bytes_out; /* from and to the client */
+	uint64_t open;
+	uint64_t packets, bytes; /* both directions; 0 where nobody counts them */
+	uint64_t refused;        /* by the user-space forwarder: no backend could be reached */
 };
 
 /* The content of one dynamic set, as kernel_ops.dynamic_elements gives it. */
@@ -51,10 +52,10 @@ struct show {
 	uint64_t now;                /* seconds since the epoch */
 	const struct counter_value *counters; /* in any order */
 	size_t counter_count;
-	const struct show_health *health;
+	const struct show_health *health; /* sorted by node, then port */
 	size_t health_count;
-	const struct show_proxied *proxied;
-	size_t proxied_count;
+	const struct show_use *uses; /* in any order; at most one of a forward */
+	size_t use_count;
 	const struct show_dynamic *dynamics;
 	size_t dynamic_count;
 	const char *tunnels_why; /* why tunnels are not active; NULL: they are */

@@ -1,0 +1,238 @@
+/* Nodes, tunnels, bans and the history as JSON. */
+#include "json_show.h"
+
+#include "json_parts.h"
+
+#include "../rules/model/values.h"
+#include "../rules/state/compile.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const struct show_health *find_health(const struct show *show, const char *node, uint16_t port)
+{
+	size_t low = 0, high = show->health_count;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		const struct show_health *health = &show->health[middle];
+		int order = strcmp(health->node, node);
+		if (!order)
+			order = (health->port > port) - (health->port < port);
+		if (!order)
+			return health;
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
+static json_t *port_json(uint16_t port, bool up, const char *why, uint64_t since)
+{
+	json_t *json = json_object();
+	bool fine = put_number(json, "port", port) && put_bool(json, "up", up) && put_text(json, "why", why) &&
+		    put(json, "since", show_time(since));
+	return done(json, fine);
+}
+
+static bool is_in_pool(const struct pool *pool, const struct node *node)
+{
+	for (size_t i = 0; i < pool->node_count; i++)
+		if (pool->nodes[i] == node)
+			return true;
+	return false;
+}
+
+static bool has_port(const json_t *list, uint16_t port)
+{
+	size_t i;
+	const json_t *item;
+	json_array_foreach(list, i, item)
+		if (json_integer_value(json_object_get(item, "port")) == port)
+			return true;
+	return false;
+}
+
+/* Every port that a forward needs of the node, with what is known of it. in_pool: by the pool's index. */
+static json_t *ports_json(const struct show *show, const struct node *node, const bool *in_pool)
+{
+	json_t *list = json_array();
+	bool fine = list;
+	for (size_t i = 0; fine && i < show->model->forward_count; i++) {
+		const struct forward *forward = &show->model->forwards[i];
+		uint16_t port = compile_health_port(forward);
+		if (!in_pool[forward->pool->index] || has_port(list, port))
+			continue;
+		const struct show_health *health = find_health(show, node->name, port);
+		if (forward->pool->health.check == HEALTH_NONE)
+			fine = append(list, port_json(port, true, "not checked", 0));
+		else if (health)
+			fine = append(list, port_json(port, health->up, health->why, health->since));
+		else
+			fine = append(list, port_json(port, false, "not probed yet", 0));
+	}
+	return done(list, fine);
+}
+
+static json_t *pools_json(const struct show *show, const bool *in_pool)
+{
+	json_t *list = json_array();
+	bool fine = list;
+	for (size_t i = 0; fine && i < show->model->pool_count; i++)
+		if (in_pool[i])
+			fine = append_text(list, show->model->pools[i].name);
+	return done(list, fine);
+}
+
+static bool is_draining(const struct show *show, const struct node *node)
+{
+	for (size_t i = 0; i < show->run->draining_count; i++)
+		if (!strcmp(show->run->draining[i], node->name))
+			return true;
+	return false;
+}
+
+static json_t *node_json(const struct show *show, const struct node *node, const bool *in_pool)
+{
+	char address[ADDR_TEXT_MAX];
+	json_t *json = json_object();
+	bool fine = put_text(json, "name", node->name) && put_text(json, "address", addr_format(&node->address, address)) &&
+		    put_text(json, "tunnel", node->tunnel ? node->tunnel->name : NULL) &&
+		    put_bool(json, "draining", is_draining(show, node)) &&
+		    put(json, "ports", ports_json(show, node, in_pool)) && put(json, "pools", pools_json(show, in_pool));
+	return done(json, fine);
+}
+
+json_t *show_nodes(const struct show *show)
+{
+	const struct model *model = show->model;
+	bool *in_pool = calloc(model->pool_count + 1, sizeof(*in_pool));
+	json_t *list = json_array();
+	bool fine = in_pool && list;
+	for (size_t i = 0; fine && i < model->node_count; i++) {
+		for (size_t j = 0; j < model->pool_count; j++)
+			in_pool[j] = is_in_pool(&model->pools[j], &model->nodes[i]);
+		fine = append(list, node_json(show, &model->nodes[i], in_pool));
+	}
+	free(in_pool);
+	return done(list, fine);
+}
+
+static json_t *peer_json(struct arena *arena, const struct peer *peer)
+{
+	char prefix[PREFIX_TEXT_MAX];
+	const char *endpoint = NULL;
+	if (peer->endpoint_host) {
+		bool v6 = strchr(peer->endpoint_host, ':');
+		endpoint = arena_printf(arena, v6 ? "[%s]:%u" : "%s:%u", peer->endpoint_host, peer->endpoint_port);
+	}
+	json_t *allowed = json_array();
+	bool fine = allowed;
+	for (size_t i = 0; fine && i < peer->allowed_ip_count; i++)
+		fine = append_text(allowed, prefix_format(&peer->allowed_ips[i], prefix));
+	json_t *json = json_object();
+	fine = put(json, "allowed_ips", done(allowed, fine)) && put_text(json, "name", peer->name) &&
+	       put_text(json, "endpoint", endpoint) &&
+	       put_text(json, "public_key", value_print_public_key(arena, peer->public_key));
+	return done(json, fine);
+}
+
+static json_t *tunnel_json(const struct show *show, struct arena *arena, const struct tunnel *tunnel)
+{
+	json_t *addresses = json_array(), *peers = json_array();
+	bool fine = addresses && peers;
+	for (size_t i = 0; fine && i < tunnel->address_count; i++)
+		fine = append_text(addresses, interface_text(arena, &tunnel->addresses[i]));
+	for (size_t i = 0; fine && i < tunnel->peer_count; i++)
+		fine = append(peers, peer_json(arena, &tunnel->peers[i]));
+	json_t *json = json_object();
+	/* Both are given away, whatever becomes of the first. */
+	bool added = put(json, "addresses", addresses);
+	added = put(json, "peers", peers) && added;
+	fine = fine && added && put_text(json, "name", tunnel->name) && put_number(json, "listen", tunnel->listen) &&
+	       put_bool(json, "active", !show->tunnels_why) && put_text(json, "why", show->tunnels_why);
+	return done(json, fine);
+}
+
+json_t *show_tunnels(const struct show *show)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	json_t *list = json_array();
+	bool fine = arena && list;
+	for (size_t i = 0; fine && i < show->model->tunnel_count; i++)
+		fine = append(list, tunnel_json(show, arena, &show->model->tunnels[i]));
+	return done(list, fine);
+}
+
+/* seconds_left below 0: for good. */
+static json_t *ban_json(const char *address, const char *by, uint64_t expires, int64_t seconds_left)
+{
+	json_t *json = json_object();
+	bool fine = put_text(json, "address", address) && put_text(json, "by", by) &&
+		    put(json, "forward", json_null()) && put(json, "expires", show_time(expires)) &&
+		    put(json, "seconds_left", seconds_left < 0 ? json_null() : json_integer(seconds_left));
+	return done(json, fine);
+}
+
+static bool add_packet_bans(json_t *list, const struct show *show, const struct show_dynamic *set)
+{
+	bool fine = true;
+	for (size_t i = 0; fine && i < set->count; i++) {
+		const struct dynamic_element *element = &set->elements[i];
+		/* IPv6 sources are banned by /64 (docs/ruleset.md). */
+		uint8_t length = element->addr.family == FAMILY_V6 ? 64 : 32;
+		struct prefix prefix = prefix_of(&element->addr, length);
+		char text[PREFIX_TEXT_MAX];
+		uint64_t left = (element->expires_ms + 999) / 1000;
+		fine = append(list, ban_json(prefix_format(&prefix, text), "limit", left ? show->now + left : 0,
+					     left ? (int64_t)left : -1));
+	}
+	return fine;
+}
+
+json_t *show_bans(const struct show *show)
+{
+	json_t *list = json_array();
+	bool fine = list;
+	for (size_t i = 0; fine && i < show->run->ban_count; i++) {
+		const struct ban *ban = &show->run->bans[i];
+		if (ban->expires && ban->expires <= show->now)
+			continue;
+		char text[PREFIX_TEXT_MAX];
+		fine = append(list, ban_json(prefix_format(&ban->prefix, text), "operator", ban->expires,
+					     ban->expires ? (int64_t)(ban->expires - show->now) : -1));
+	}
+	for (size_t i = 0; fine && i < show->dynamic_count; i++)
+		if (!strcmp(show->dynamics[i].set, "bans4") || !strcmp(show->dynamics[i].set, "bans6"))
+			fine = add_packet_bans(list, show, &show->dynamics[i]);
+	return done(list, fine);
+}
+
+static int newest_first(const void *a, const void *b)
+{
+	uint32_t left = (*(const struct show_revision *const *)a)->revision;
+	uint32_t right = (*(const struct show_revision *const *)b)->revision;
+	return (left < right) - (left > right);
+}
+
+json_t *show_history(const struct show_revision *revisions, size_t count)
+{
+	const struct show_revision **order = calloc(count + 1, sizeof(*order));
+	json_t *list = json_array();
+	bool fine = order && list;
+	for (size_t i = 0; fine && i < count; i++)
+		order[i] = &revisions[i];
+	if (fine)
+		qsort(order, count, sizeof(*order), newest_first);
+	for (size_t i = 0; fine && i < count; i++) {
+		json_t *json = json_object();
+		fine = put_number(json, "revision", order[i]->revision) && put(json, "time", show_time(order[i]->time)) &&
+		       put_text(json, "user", order[i]->user) && put_text(json, "message", order[i]->message) &&
+		       put_bool(json, "current", order[i]->current) && put_bool(json, "pending", order[i]->pending) &&
+		       put_text(json, "summary", order[i]->summary);
+		fine = append(list, json) && fine;
+	}
+	free(order);
+	return done(list, fine);
+}
