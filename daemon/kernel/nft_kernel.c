@@ -1,0 +1,125 @@
+/* The real kernel_ops: opening and closing, the owning socket, and what it
+ * remembers of generations. Reading is in nft_observe.c, writing in
+ * nft_commit.c. */
+#include "nft_kernel.h"
+
+#include "nft_batch.h"
+#include "nft_monitor.h"
+#include "nft_object.h"
+
+#include <errno.h>
+#include <linux/netfilter/nf_tables.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define PROBE_TABLE STATE_TABLE "-probe"
+
+static void close_kernel(struct kernel **kernel)
+{
+	if (!kernel || !*kernel)
+		return;
+	struct nft_kernel *nft = nft_kernel_of(*kernel);
+	nft_socket_close(&nft->owner);
+	nft_socket_close(&nft->query);
+	free(nft);
+	*kernel = NULL;
+}
+
+static const struct kernel_ops ops = {
+	.observe = nft_observe,
+	.commit = nft_commit,
+	.generation = nft_generation,
+	.counters = nft_counters,
+	.dynamic_elements = nft_dynamic_elements,
+	.dynamic_remove = nft_dynamic_remove,
+	.close = close_kernel,
+};
+
+int kernel_open(int owner_fd, struct kernel **ret_kernel)
+{
+	struct nft_kernel *nft = calloc(1, sizeof(*nft));
+	if (!nft) {
+		if (owner_fd >= 0)
+			close(owner_fd);
+		return -ENOMEM;
+	}
+	*nft = (struct nft_kernel){.kernel = {.ops = &ops}, .owner = NFT_SOCKET_NONE, .query = NFT_SOCKET_NONE,
+				   .has_persist = -1};
+	int rc = owner_fd >= 0 ? nft_socket_adopt(owner_fd, &nft->owner) : nft_socket_open(&nft->owner);
+	if (rc < 0 && owner_fd >= 0)
+		close(owner_fd);
+	if (rc == 0)
+		rc = nft_socket_open(&nft->query);
+	if (rc < 0) {
+		struct kernel *half = &nft->kernel;
+		close_kernel(&half);
+		return rc;
+	}
+	*ret_kernel = &nft->kernel;
+	return 0;
+}
+
+int kernel_owner_fd(const struct kernel *kernel)
+{
+	return kernel->ops == &ops ? ((const struct nft_kernel *)kernel)->owner.fd : -1;
+}
+
+/* A batch with the flags on a table of its own, and then a message that fails whatever the kernel is:
+ * which of the two is refused first tells. */
+static int try_persist(struct nft_kernel *nft)
+{
+	struct nft_batch batch cleanup_batch = {0};
+	struct nft_batch_result result;
+	int rc = nft_batch_begin(0, &batch);
+	if (rc < 0)
+		return rc;
+	struct nlmsghdr *message = nft_batch_add(&batch, 0, NFT_MSG_NEWTABLE, NLM_F_CREATE, OBJECT_ROOM);
+	rc = message ? put_table(message, PROBE_TABLE, TABLE_FLAG_OWNER | TABLE_FLAG_PERSIST) : -ENOMEM;
+	if (rc < 0)
+		return rc;
+	nft_batch_done(&batch, message);
+	message = nft_batch_add(&batch, 1, NFT_MSG_DELTABLE, 0, OBJECT_ROOM);
+	rc = message ? put_table(message, PROBE_TABLE "-none", 0) : -ENOMEM;
+	if (rc < 0)
+		return rc;
+	nft_batch_done(&batch, message);
+	/* Through the other socket: whatever came of it, ours owns nothing more. */
+	(void)nft_batch_send(&batch, &nft->query, &result);
+	return result.owner == 1;
+}
+
+bool kernel_has_owner_persist(struct kernel *kernel)
+{
+	if (kernel->ops != &ops)
+		return false;
+	struct nft_kernel *nft = nft_kernel_of(kernel);
+	if (nft->has_persist < 0)
+		nft->has_persist = try_persist(nft);
+	return nft->has_persist > 0;
+}
+
+void nft_committed(struct nft_kernel *kernel, uint32_t before)
+{
+	uint32_t after = before + 1 ? before + 1 : 1; /* the kernel leaves 0 out */
+	kernel->own[kernel->own_count++ % OWN_GENERATIONS] = after;
+	if (kernel->generation == before)
+		kernel->generation = after;
+}
+
+bool kernel_is_own_generation(const struct kernel *kernel, uint32_t generation)
+{
+	if (kernel->ops != &ops)
+		return false;
+	const struct nft_kernel *nft = (const struct nft_kernel *)kernel;
+	size_t known = nft->own_count < OWN_GENERATIONS ? nft->own_count : OWN_GENERATIONS;
+	for (size_t i = 0; i < known; i++) {
+		if (nft->own[i] == generation)
+			return true;
+	}
+	return false;
+}
+
+uint32_t kernel_owner_port(const struct kernel *kernel)
+{
+	return kernel->ops == &ops ? ((const struct nft_kernel *)kernel)->owner.port : 0;
+}
