@@ -18,12 +18,19 @@ const char *drop_chain_new(struct build *b, const char *name)
 	if (!chain_name)
 		return "drop";
 	struct chain_build *chain = build_chain(b, chain_name);
+	/* Asked for in the middle of a rule: that rule waits meanwhile. */
+	struct expr waiting[sizeof(b->exprs) / sizeof(b->exprs[0])];
+	size_t waiting_count = b->expr_count;
+	memcpy(waiting, b->exprs, sizeof(waiting));
+	b->expr_count = 0;
 	/* A flood must not become a flood of log records. */
 	do_limit(b, (struct limit_spec){.count = 50, .per_seconds = 1, .burst = 100});
 	do_log(b, build_name(b, "edged:%s", name));
 	rule_end(b, chain, no_origin, "");
 	do_counter(b, build_name(b, "%s", name));
 	rule_verdict(b, chain, VERDICT_DROP, NULL, no_origin, name);
+	memcpy(b->exprs, waiting, sizeof(waiting));
+	b->expr_count = waiting_count;
 	return chain_name;
 }
 
