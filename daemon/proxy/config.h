@@ -60,7 +60,7 @@ struct proxy_config {
 	size_t forward_count;
 	struct proxy_listener *listeners;
 	size_t listener_count;
-	struct proxy_probe *probes; /* every distinct (node, target port) of every forward whose pool has a check */
+	struct proxy_probe *probes; /* every distinct (node, health port) of every forward whose pool has a check */
 	size_t probe_count;
 };
 

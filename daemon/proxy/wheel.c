@@ -66,12 +66,14 @@ struct wheel_entry *wheel_expire(struct wheel *wheel, uint64_t now)
 		}
 		wheel->tick += ahead;
 		uint32_t slot = (uint32_t)(wheel->tick % WHEEL_SLOTS);
-		struct wheel_entry *entry = wheel->slots[slot].next;
-		if (entry != &wheel->slots[slot]) {
+		struct wheel_entry *head = &wheel->slots[slot], *entry = head->next;
+		bool found = entry != head;
+		if (found)
 			wheel_remove(entry);
+		if (head->next == head)
+			wheel->filled[slot / 64] &= ~(1ull << slot % 64);
+		if (found)
 			return entry;
-		}
-		wheel->filled[slot / 64] &= ~(1ull << slot % 64);
 	}
 	return NULL;
 }
