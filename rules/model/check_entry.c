@@ -31,10 +31,6 @@ CHECK(check_interfaces)
 		return 0;
 	if (strcmp(wan->device, lan->device) == 0)
 		REFUSE("lan", "wan and lan are the same device, %s (each leg has one of its own)", wan->device);
-	for (size_t i = 0; i < wan->network_count; i++)
-		for (size_t j = 0; j < lan->network_count; j++)
-			if (prefix_overlaps(&wan->networks[i], &lan->networks[j]))
-				return REFUSE("lan", "wan and lan have a network in common (each network is on one side)");
 	return 0;
 }
 

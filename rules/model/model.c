@@ -66,6 +66,8 @@ static int parse_files(struct reader *reader, struct doc_node **roots, size_t *r
 		}
 		if (r == -ENOMEM)
 			return r;
+		if (i == 0)
+			reader->top.file = name;
 		bad += r < 0;
 	}
 	*ret_bad = bad;
@@ -110,7 +112,9 @@ static int read_all(struct reader *reader)
 	if (r == 0)
 		r = read_root(reader, root);
 	if (r == 0)
-		r = check_model(reader);
+		r = check_listens(reader);
+	if (r == 0)
+		r = check_network(reader);
 	return r;
 }
 

@@ -51,6 +51,45 @@ void reader_warn(struct reader *reader, const struct where *where, struct origin
 	va_end(args);
 }
 
+struct origin reader_key_at(const struct reader *reader, enum kind kind, size_t index, const char *key)
+{
+	const struct doc_node *node = reader->docs[kind][index];
+	const struct doc_node *value = key && node->kind == DOC_MAPPING ? doc_get(node, key) : NULL;
+	if (value)
+		return value->at;
+	const struct name_list names = reader_names(reader, kind);
+	const char *entry = (const char *)names.items + index * names.stride;
+	return *(const struct origin *)(const void *)(entry + schema_kinds[kind]->at_offset);
+}
+
+static void report_at(struct reader *reader, enum diag_severity severity, enum kind kind, size_t index, const char *key,
+		      const char *format, va_list args)
+{
+	const struct name_list names = reader_names(reader, kind);
+	const char *entry = (const char *)names.items + index * names.stride;
+	const struct where section = {.name = schema_kinds[kind]->name};
+	const struct where name = {.up = &section, .number = index, .name = *(const char *const *)(const void *)(entry + names.offset)};
+	const struct where field = {.up = &name, .name = key};
+	report(reader, severity, key ? &field : &name, reader_key_at(reader, kind, index, key), format, args);
+}
+
+int reader_refuse(struct reader *reader, enum kind kind, size_t index, const char *key, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	report_at(reader, DIAG_ERROR, kind, index, key, format, args);
+	va_end(args);
+	return -EINVAL;
+}
+
+void reader_warn_at(struct reader *reader, enum kind kind, size_t index, const char *key, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	report_at(reader, DIAG_WARNING, kind, index, key, format, args);
+	va_end(args);
+}
+
 static const char *kind_name(const struct doc_node *node)
 {
 	if (doc_is_empty(node))

@@ -24,6 +24,7 @@ struct reader {
 	/* The documents of the entries, in the model's order: for places of single keys. */
 	const struct doc_node *const *docs[KIND_COUNT];
 	const struct doc_node *const *expect_docs;
+	struct origin top; /* the main file as a whole */
 };
 
 /* Add an error; returns -EINVAL. */
@@ -61,9 +62,19 @@ int merge_documents(struct reader *reader, struct doc_node *const *roots, size_t
 /* Read the file of a blocklist. 0, -EINVAL (reported), -ENOMEM. */
 int blocklist_read(struct reader *reader, const struct where *where, const struct doc_node *node, void *entry);
 
-/* Cross checks over the whole model. 0 or -ENOMEM. */
-int check_model(struct reader *reader);
+/* The place of a key's value in the entry with this index, or of the entry where it has none. */
+struct origin reader_key_at(const struct reader *reader, enum kind kind, size_t index, const char *key);
+/* An error at a key of the entry with this index; key may be NULL. Returns -EINVAL. */
+int reader_refuse(struct reader *reader, enum kind kind, size_t index, const char *key, const char *format, ...)
+	__attribute__((format(printf, 5, 6)));
+void reader_warn_at(struct reader *reader, enum kind kind, size_t index, const char *key, const char *format, ...)
+	__attribute__((format(printf, 5, 6)));
+
+/* Cross checks: forwards and sockets; nodes, networks and tunnels. They meet entries
+ * that could be read in part only. 0 or -ENOMEM. */
+int check_listens(struct reader *reader);
 int check_network(struct reader *reader);
+/* What is allowed and probably not meant; runs when there are no errors. */
 void check_warnings(struct reader *reader);
 
 /* The fields of an entry. */

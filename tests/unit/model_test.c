@@ -41,8 +41,29 @@ static void example(void **state)
 	assert_int_equal(model->metrics.port, 9550);
 }
 
+/* Printed, loaded and printed again it is the same. */
+static void example_round_trip(void **state)
+{
+	(void)state;
+	cleanup_arena struct arena *arena = arena_new();
+	cleanup_model struct model *first = NULL, *second = NULL;
+	char *text;
+	assert_int_equal(test_load_example(arena, &text, &first), 0);
+	char *printed = model_print(first, arena);
+	struct source_file files[] = {{"edged.yaml", printed, strlen(printed)}, {.name = "blocklists/abuse.txt"}};
+	files[1].text = test_read_file(arena, "examples/blocklists/abuse.txt", &files[1].length);
+	int r = test_load(arena, &(struct test_files){.files = files, .main = 1, .count = 2}, first, &text, &second);
+	if (r != 0)
+		print_message("%s%s", printed, text);
+	assert_int_equal(r, 0);
+	assert_string_equal(model_print(second, arena), printed);
+	assert_ptr_equal(first->blocklists[0].ranges, second->blocklists[0].ranges);
+	model_free(&first);
+	assert_int_equal(second->blocklists[0].ranges[0].first.bytes[0], 198);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(example)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(example), cmocka_unit_test(example_round_trip)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
