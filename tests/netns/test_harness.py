@@ -81,6 +81,7 @@ def test_the_leak_counter_counts_what_the_flood_sends(routed):
         with flood(routed.router, "cloud", mac, CLIENT, node, "4444", count=5000) as process:
             until(lambda: process.poll() is not None, 20, "the flood to end")
         assert leaked() == 0
+    assert process.sent == 5000
 
 
 def test_nft_events_are_seen_and_silence_is_silence(net):

@@ -2,6 +2,7 @@
 from . import client, readers  # noqa: F401
 from .capture import Capture  # noqa: F401
 from .client import DROPPED, OPEN, PROHIBITED, REFUSED, attempt, connect, datagram, fetch, greeting, ping  # noqa: F401
+from .config import FAST_HEALTH, config, forward, rule  # noqa: F401
 from .edged import ApiError, Edged  # noqa: F401
 from .flood import device_mac, flood, leak_counter  # noqa: F401
 from .namespace import Namespace, ip, sweep  # noqa: F401

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import uuid
 
 from .namespace import process_alive
 from .wait import until
@@ -39,10 +40,11 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 class Edged:
-    """folder: where its configuration, state and runtime folders are made."""
+    """folder: where its configuration, state and runtime folders are made. restart_delay: the supervisor's."""
 
-    def __init__(self, space, folder, config=None, supervised=True, environment=None):
+    def __init__(self, space, folder, config=None, supervised=True, environment=None, restart_delay=0.1):
         self.space, self.supervised, self.environment = space, supervised, environment or {}
+        self.restart_delay, self.folder, self.boot_id = restart_delay, folder, None
         self.etc, self.state_dir = os.path.join(folder, "etc"), os.path.join(folder, "state")
         self.runtime_dir, self.log = os.path.join(folder, "run"), os.path.join(folder, "edged.log")
         self.config, self.socket = os.path.join(self.etc, "edged.yaml"), os.path.join(self.runtime_dir, "api.sock")
@@ -76,7 +78,10 @@ class Edged:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.supervisor_state)
             command = [sys.executable, os.path.join(TOP, "lab", "supervisor.py"), "--state", self.supervisor_state,
-                       "--watchdog", "30", "--", *command]
+                       "--watchdog", "30", "--delay", str(self.restart_delay), "--", *command]
+        if self.boot_id:
+            # `ip netns exec` gives it mounts of its own, so this reaches nobody else.
+            command = ["sh", "-c", 'mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"', self.boot_id, *command]
         self.process = self.space.start(*command, log=self.log, env=environment)
         if wait:
             self.wait_ready()
@@ -141,6 +146,22 @@ class Edged:
             self.space.stop(self.process, 15)
             self.process = None
             until(lambda: not [pid for pid in pids if process_alive(pid)], 5, "edged's roles to end with it")
+
+    def power_off(self):
+        """All processes at once, with no chance to say goodbye."""
+        pids = list(self.roles())
+        for pid in (self.process.pid, *pids):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait(10)
+        until(lambda: not any(process_alive(pid) for pid in pids), 5, "edged to be gone")
+
+    def boot(self, space):
+        """Start in another namespace, as after a reboot: nothing in the kernel, and another boot id."""
+        self.space, self.boot_id = space, os.path.join(self.folder, "boot_id")
+        with open(self.boot_id, "w") as file:
+            file.write(f"{uuid.uuid4()}\n")
+        return self.start()
 
     # -- the API, spoken directly -------------------------------------------------
 

@@ -2,6 +2,7 @@
 import contextlib
 import json
 import os
+import subprocess
 
 from .edged import BUILD
 from .readers import counter
@@ -18,15 +19,18 @@ def flood(space, device, to_mac, source, target, ports, protocol="udp", count=10
           rate=0):
     """Send from a device, as fast as it goes (or rate per second), until the block ends, count or seconds are over.
 
-    spoof: so many source addresses, from source on. Yields the process; its last line says how many went out.
+    spoof: so many source addresses, from source on. Yields the process; .sent is there at the end.
     """
     process = space.start(TOOL, "--device", device, "--mac", to_mac, "--from", source, "--sources", spoof, "--to", target,
                           "--ports", ports, "--protocol", protocol, "--count", count, "--seconds", seconds,
-                          "--rate", rate)
+                          "--rate", rate, stdout=subprocess.PIPE, text=True)
     try:
         yield process
     finally:
         space.stop(process)
+        words = process.stdout.read().split()
+        process.sent = int(words[0]) if words else 0
+        process.stdout.close()
 
 
 @contextlib.contextmanager

@@ -1,0 +1,144 @@
+"""--confirm-within: an operator cannot lock himself out."""
+import os
+import signal
+
+import pytest
+
+from harness import (CLIENT, DROPPED, FLOATING, OPEN, OPERATOR, REFUSED, ApiError, attempt, config, forward, readers, until)
+
+WEB = {"plain": forward(80, 30099)}
+OPERATORS = {"from": [OPERATOR], "ssh": 22, "reason": "test"}
+GOOD = config(forwards=WEB, management=OPERATORS)
+LOCKED_OUT = config(forwards={"other": forward(81, 30099)}, management={"from": ["198.51.100.201"], "ssh": 22, "reason": "test"})
+
+
+@pytest.fixture
+def running(net, start):
+    edged = start(GOOD)
+    edged.wait_backends("plain", 2)
+    return net, edged
+
+
+def may_manage(net):
+    """Nothing listens on the port: a reset means that the firewall let the operator in."""
+    return attempt(net.internet, OPERATOR, FLOATING, 22, 0.3) == REFUSED
+
+
+def assert_good(net, edged, before):
+    assert readers.stable_ruleset(net.edge) == before
+    assert may_manage(net) and attempt(net.internet, CLIENT, FLOATING, 80) == OPEN
+    assert edged.read() == GOOD, "the file is the old one again, too"
+    assert edged.get("/v1/status")["pending"] is None
+
+
+def test_the_path_is_cut_and_comes_back(running):
+    net, edged = running
+    before = readers.stable_ruleset(net.edge)
+    edged.write(LOCKED_OUT)
+    edged.ctl("apply", "--confirm-within", "3s")
+    assert not may_manage(net)
+    pending = edged.get("/v1/status")["pending"]
+    assert pending and pending["seconds_left"] <= 3
+    until(lambda: may_manage(net), 6, "the operator's way in to come back")
+    until(lambda: edged.get("/v1/status")["pending"] is None, 3)
+    assert_good(net, edged, before)
+
+
+def test_confirmed_it_stays(running):
+    net, edged = running
+    edged.write(LOCKED_OUT)
+    edged.ctl("apply", "--confirm-within", "2s")
+    edged.ctl("confirm")
+    edged.ctl("apply")
+    assert edged.get("/v1/status")["pending"] is None
+    for _ in range(2):
+        edged.kill("main")
+        edged.wait_ready()
+    until(lambda: not may_manage(net), 1)
+    assert edged.read() == LOCKED_OUT
+
+
+def test_edged_is_killed_inside_the_window(running):
+    """Again and again, up to the deadline: the clock is on disk."""
+    net, edged = running
+    before = readers.stable_ruleset(net.edge)
+    edged.write(LOCKED_OUT)
+    edged.ctl("apply", "--confirm-within", "3s")
+    for _ in range(5):
+        assert edged.kill("main")
+        until(edged.answers, 5)
+    until(lambda: may_manage(net), 6, "the operator's way in to come back")
+    until(lambda: edged.get("/v1/status")["pending"] is None, 3)
+    assert_good(net, edged, before)
+
+
+def test_edged_is_down_at_the_deadline(net, start):
+    edged = start(GOOD, supervised=False)
+    edged.wait_backends("plain", 2)
+    before = readers.stable_ruleset(net.edge)
+    edged.write(LOCKED_OUT)
+    deadline = edged.apply(confirm_within_seconds=1)["pending"]["deadline"]
+    os.kill(edged.pid, signal.SIGKILL)
+    edged.process.wait(5)
+    assert not may_manage(net)
+    until(lambda: os.popen("date -u +%FT%TZ").read().strip() > deadline, 5, "the deadline to pass")
+    edged.start()
+    until(lambda: may_manage(net), 2, "a late start to roll back at once")
+    edged.wait_backends("plain", 2)
+    assert_good(net, edged, before)
+
+
+def test_a_reboot_inside_the_window(site, running):
+    net, edged = running
+    edged.write(LOCKED_OUT)
+    edged.ctl("apply", "--confirm-within", "10m")
+    edged.power_off()
+    net.remove()
+    after = site.network()
+    edged.boot(after.edge)
+    assert may_manage(after), "rolled back at boot, ten minutes early: nobody could have confirmed"
+    edged.wait_backends("plain", 2)
+    assert edged.read() == GOOD and edged.get("/v1/status")["pending"] is None
+    assert attempt(after.internet, CLIENT, FLOATING, 81, 0.3) == DROPPED
+
+
+def test_a_reboot_boots_the_last_committed_revision_with_its_files(site, net, start):
+    """Whatever lies under the configuration folder and was never applied."""
+    blocked = config(forwards=WEB, management=OPERATORS, blocklists={"bad": {"file": "bad.txt", "reason": "test"}})
+    edged = start(GOOD)
+    edged.write("198.51.100.78\n", "bad.txt")
+    edged.apply(blocked)
+    edged.write("# emptied\n", "bad.txt")
+    edged.write("version: 1\nbroken: [", "edged.yaml")
+    edged.power_off()
+    net.remove()
+    after = site.network()
+    edged.boot(after.edge)
+    edged.wait_backends("plain", 2)
+    assert attempt(after.internet, CLIENT, FLOATING, 80) == OPEN
+    assert attempt(after.internet, "198.51.100.78", FLOATING, 80, 0.3) == DROPPED
+
+
+def test_one_at_a_time(running):
+    _, edged = running
+    edged.write(LOCKED_OUT)
+    edged.ctl("apply", "--confirm-within", "10m")
+    with pytest.raises(ApiError) as refused:
+        edged.apply(GOOD)
+    assert "confirm" in refused.value.answer["error"]
+    edged.ctl("rollback")
+    assert edged.get("/v1/status")["pending"] is None
+    with pytest.raises(ApiError):
+        edged.post("/v1/confirm")
+
+
+def test_what_the_operator_wrote_meanwhile_is_not_lost(running):
+    """A rollback rewrites the files; an edit made inside the window is kept beside them or in the history."""
+    net, edged = running
+    edged.write(LOCKED_OUT)
+    edged.ctl("apply", "--confirm-within", "1s", "--message", "oops")
+    until(lambda: may_manage(net), 5)
+    until(lambda: edged.get("/v1/status")["pending"] is None, 3)
+    number = [entry["revision"] for entry in edged.get("/v1/history") if entry["message"] == "oops"][0]
+    edged.ctl("rollback", number)
+    assert edged.read() == LOCKED_OUT
