@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -128,8 +129,8 @@ class Edged:
             for child in subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(pid)], capture_output=True, text=True,
                                         check=False).stdout.splitlines():
                 number, arguments = child.split(None, 1)
-                found[int(number)] = next((role for role in ("proxy", "watch", "api", "prober", "loader")
-                                           if role in arguments.split("/")[-1]), arguments)
+                role = re.search(r"--role[ =](\w+)", arguments)
+                found[int(number)] = role[1] if role else arguments
         return found
 
     def kill(self, role="main", number=signal.SIGKILL):
@@ -142,7 +143,8 @@ class Edged:
 
     def stop(self):
         if self.process is not None:
-            pids = list(self.roles()) if self.process.poll() is None else []
+            # Forwarder workers may stay: they serve the connections that are open.
+            pids = [pid for pid, role in self.roles().items() if role != "proxy"] if self.process.poll() is None else []
             self.space.stop(self.process, 15)
             self.process = None
             until(lambda: not [pid for pid in pids if process_alive(pid)], 5, "edged's roles to end with it")
