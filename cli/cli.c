@@ -3,8 +3,6 @@
  * of an argument can write to the terminal's own channel. */
 #include "cli.h"
 
-#include "text.h"
-
 #include <stdarg.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -47,6 +45,16 @@ void cli_line(struct cli *cli, const char *format, ...)
 	va_start(args, format);
 	put(cli, cli->out, "", format, args);
 	va_end(args);
+}
+
+void cli_toned(struct cli *cli, enum tone tone, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	char *text = cli_need(arena_vprintf(cli->arena, format, args));
+	va_end(args);
+	fprintf(cli->out, "%s%s%s\n", text_tone(cli->color, tone), (char *)cli_need(text_line(cli->arena, text)),
+		text_plain(cli->color, tone));
 }
 
 void cli_blank(struct cli *cli)

@@ -1,7 +1,7 @@
 /* What every command of edgectl is given, and what it may answer. */
 #pragma once
 
-#include "../rules/base/arena.h"
+#include "text.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -35,6 +35,8 @@ void cli_error(struct cli *cli, const char *format, ...) __attribute__((format(p
 void cli_hint(struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* A line on cli->out, control characters escaped, newline added. */
 void cli_line(struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The same in a tone. */
+void cli_toned(struct cli *cli, enum tone tone, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* An empty line on cli->out. */
 void cli_blank(struct cli *cli);
 /* Formatted text in cli->arena; never NULL: out of memory ends the program with a message. */

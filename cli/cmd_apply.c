@@ -7,6 +7,7 @@
 #include "files.h"
 #include "text.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,11 +15,8 @@ static void print_list(struct cli *cli, const json_t *list, enum tone tone, cons
 {
 	const json_t *item;
 	size_t i;
-	json_array_foreach(list, i, item) {
-		const char *line = js_any(cli, item, NULL);
-		fprintf(cli->out, "%s%s%s%s\n", text_tone(cli->color, tone), lead, (char *)cli_need(text_line(cli->arena, line)),
-			text_plain(cli->color, tone));
-	}
+	json_array_foreach(list, i, item)
+		cli_toned(cli, tone, "%s%s", lead, js_any(cli, item, NULL));
 }
 
 static void print_warnings(struct cli *cli, const json_t *answer)
@@ -27,9 +25,8 @@ static void print_warnings(struct cli *cli, const json_t *answer)
 	size_t i;
 	json_array_foreach(json_object_get(answer, "warnings"), i, item) {
 		/* A diagnostic says "warning:" itself. */
-		const char *line = files_rename(cli, js_any(cli, item, NULL)), *lead = strstr(line, "warning: ") ? "" : "warning: ";
-		fprintf(cli->out, "%s%s%s%s\n", text_tone(cli->color, TONE_WARN), lead,
-			(char *)cli_need(text_line(cli->arena, line)), text_plain(cli->color, TONE_WARN));
+		const char *line = files_rename(cli, js_any(cli, item, NULL));
+		cli_toned(cli, TONE_WARN, "%s%s", strstr(line, "warning: ") ? "" : "warning: ", line);
 	}
 }
 
@@ -61,19 +58,19 @@ static int show_apply(struct cli *cli, const json_t *answer)
 	if (cli->json)
 		return api_print(cli, answer);
 	const json_t *took = json_object_get(answer, "took_ms"), *pending = json_object_get(answer, "pending");
+	int64_t revision = js_int(answer, "revision");
 	int64_t ms = js_int(took, "load") + js_int(took, "diff") + js_int(took, "commit") + js_int(took, "verify");
 	print_warnings(cli, answer);
 	print_list(cli, json_object_get(answer, "summary"), TONE_PLAIN, "  ");
 	if (js_bool(answer, "changed"))
-		cli_line(cli, "applied: revision %lld is in force (%lld ms)", (long long)js_int(answer, "revision"), (long long)ms);
+		cli_line(cli, "applied: revision %" PRId64 " is in force (%" PRId64 " ms)", revision, ms);
 	else
-		cli_line(cli, "nothing to change: revision %lld is in force", (long long)js_int(answer, "revision"));
+		cli_line(cli, "nothing to change: revision %" PRId64 " is in force", revision);
 	if (json_is_object(pending)) {
-		fputs(text_tone(cli->color, TONE_WARN), cli->out);
-		cli_line(cli, "NOT CONFIRMED: the old configuration comes back in %lld s (at %s UTC) unless you type",
-			 (long long)js_int(pending, "seconds_left"),
-			 (char *)cli_need(text_time(cli->arena, js_text(pending, "deadline"))));
-		fputs(text_plain(cli->color, TONE_WARN), cli->out);
+		cli_toned(cli, TONE_WARN,
+			  "NOT CONFIRMED: the old configuration comes back in %" PRId64 " s (at %s UTC) unless you type",
+			  js_int(pending, "seconds_left"),
+			  (char *)cli_need(text_time(cli->arena, js_text(pending, "deadline"))));
 		cli_line(cli, "  edgectl confirm");
 		cli_line(cli, "edgectl rollback goes back at once.");
 	}
@@ -148,7 +145,7 @@ int cmd_confirm(struct cli *cli)
 		return result;
 	if (cli->json)
 		return api_print(cli, answer);
-	cli_line(cli, "confirmed: revision %lld stays", (long long)js_int(answer, "revision"));
+	cli_line(cli, "confirmed: revision %" PRId64 " stays", js_int(answer, "revision"));
 	return CLI_DONE;
 }
 

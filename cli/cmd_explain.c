@@ -1,4 +1,5 @@
-/* explain: what becomes of a packet, told as a short story. */
+/* explain: what becomes of a packet, told as a short story. The question is
+ * read and answered by edged. */
 #include "commands.h"
 
 #include "api.h"
@@ -26,9 +27,10 @@ static void print_way(struct cli *cli, const json_t *answer)
 {
 	const char *nodes = js_any(cli, answer, "nodes"), *plane = js_text(answer, "plane");
 	bool several = json_array_size(json_object_get(answer, "nodes")) > 1;
+	const char *one_of = several ? "one of " : "", *by = *plane ? ", by the plane " : "";
 	if (*nodes)
-		cli_line(cli, "It goes to port %" PRId64 " of %s%s%s%s.", js_int(answer, "target_port"), several ? "one of " : "",
-			 nodes, *plane ? ", by the plane " : "", plane);
+		cli_line(cli, "It goes to port %" PRId64 " of %s%s%s%s.", js_int(answer, "target_port"), one_of, nodes, by,
+			 plane);
 	if (*nodes)
 		cli_line(cli, "The node sees %s as the source.", js_bool(answer, "snat") ? "the edge's own address" :
 			 "the client's own address");
@@ -41,7 +43,7 @@ int cmd_explain(struct cli *cli)
 	cleanup_json json_t *answer = NULL;
 	const char *from = option_text(cli->parsed, "from"), *to = option_text(cli->parsed, "to");
 	const char *in = option_text(cli->parsed, "in");
-	cleanup_json json_t *body = cli_need(json_pack("{s:s, s:s, s:s}", "from", from, "to", to, "in", in));
+	cleanup_json json_t *body = cli_need(json_pack("{s:s, s:s, s:s*}", "from", from, "to", to, "in", in));
 	int result = api_call(cli, "POST", "/v1/explain", body, &answer);
 	if (result != CLI_DONE)
 		return result;
@@ -49,7 +51,7 @@ int cmd_explain(struct cli *cli)
 		return api_unknown(cli, "/v1/explain");
 	if (cli->json)
 		return api_print(cli, answer);
-	cli_line(cli, "A new flow from %s to %s that comes in by %s is", from, to, in);
+	cli_line(cli, "A new flow from %s to %s%s%s is", from, to, in ? " that comes in by " : "", in ? in : "");
 	print_verdict(cli, answer);
 	print_way(cli, answer);
 	const json_t *steps = json_object_get(answer, "steps"), *item;

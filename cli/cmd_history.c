@@ -1,4 +1,5 @@
-/* history and diff: what was in force when, and what changed. */
+/* history and diff: what was in force when, and what changed. Both only look;
+ * rollback is in cmd_apply.c. */
 #include "commands.h"
 
 #include "api.h"
@@ -6,7 +7,6 @@
 #include "table.h"
 
 #include <inttypes.h>
-#include <string.h>
 
 int cmd_history(struct cli *cli)
 {
@@ -34,13 +34,6 @@ int cmd_history(struct cli *cli)
 	return CLI_DONE;
 }
 
-static enum tone tone_of_line(const char *line)
-{
-	if (strncmp(line, "+++", 3) == 0 || strncmp(line, "---", 3) == 0)
-		return TONE_BOLD;
-	return *line == '+' ? TONE_GOOD : *line == '-' ? TONE_BAD : *line == '@' ? TONE_DIM : TONE_PLAIN;
-}
-
 int cmd_diff(struct cli *cli)
 {
 	cleanup_json json_t *answer = NULL;
@@ -53,16 +46,10 @@ int cmd_diff(struct cli *cli)
 		return api_unknown(cli, path);
 	if (cli->json)
 		return api_print(cli, answer);
-	char *rest = cli_need(text_block(cli->arena, js_text(answer, "diff"))), *line;
-	if (!*rest)
+	if (!*js_text(answer, "diff"))
 		cli_line(cli, "revisions %" PRId64 " and %" PRId64 " have the same files", js_int(answer, "from"),
 			 js_int(answer, "to"));
-	while ((line = strsep(&rest, "\n"))) {
-		enum tone tone = tone_of_line(line);
-		if (!*line && !rest)
-			break;
-		fprintf(cli->out, "%s%s%s\n", text_tone(cli->color, tone), line, text_plain(cli->color, tone));
-	}
+	show_diff(cli, js_text(answer, "diff"));
 	const json_t *changes = json_object_get(answer, "changes"), *item;
 	size_t i;
 	if (json_array_size(changes)) {

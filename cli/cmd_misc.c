@@ -1,4 +1,5 @@
-/* help and version. */
+/* help and version: what is known without asking for anything, but for the
+ * version of edged. */
 #include "commands.h"
 
 #include "api.h"

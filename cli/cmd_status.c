@@ -10,6 +10,8 @@
 #include <stdarg.h>
 #include <string.h>
 
+#define LOOK_TIMEOUT_MS 2000 /* for what is only named more exactly */
+
 struct status {
 	struct cli *cli;
 	const json_t *answer;
@@ -32,27 +34,47 @@ static void trouble(struct status *status, const char *next, const char *format,
 	va_end(args);
 }
 
-/* The names of those nodes or forwards that are down: a second look, only when there are any. */
-static const char *names_down(struct cli *cli, const char *path)
+#define NAMED_MOST 8 /* of those that are down, in one line */
+
+/* ": a, b" of the forwards without a node that answers: a second look, only when there are any. */
+static const char *forwards_down(struct cli *cli)
 {
 	cleanup_json json_t *list = NULL;
-	const json_t *item, *port;
+	const json_t *item;
 	const char *names = "";
-	size_t i, j, shown = 0;
-	if (api_call_quietly(cli, "GET", path, 2000, &list) != CLI_DONE)
+	size_t i, count = 0;
+	if (api_call_quietly(cli, "GET", "/v1/forwards", LOOK_TIMEOUT_MS, &list) != CLI_DONE)
 		return "";
 	json_array_foreach(list, i, item) {
-		const json_t *backends = json_object_get(item, "backends"), *ports = json_object_get(item, "ports");
-		bool up = backends ? js_int(backends, "up") > 0 : json_array_size(ports) == 0;
-		json_array_foreach(ports, j, port)
-			up = up || js_bool(port, "up");
-		if (up || js_bool(item, "draining"))
+		if (js_int(json_object_get(item, "backends"), "up") > 0)
 			continue;
-		if (++shown > 8)
+		if (++count > NAMED_MOST)
 			return cli_format(cli, "%s and more", names);
 		names = cli_format(cli, "%s%s%s", names, *names ? ", " : ": ", js_text(item, "name"));
 	}
 	return names;
+}
+
+/* The ports of nodes that do not answer, draining nodes left out; *ret_count of them. */
+static const char *ports_down(struct cli *cli, size_t *ret_count)
+{
+	cleanup_json json_t *list = NULL;
+	const json_t *node, *port;
+	const char *names = "";
+	size_t i, j, count = 0;
+	if (api_call_quietly(cli, "GET", "/v1/nodes", LOOK_TIMEOUT_MS, &list) != CLI_DONE)
+		return "";
+	json_array_foreach(list, i, node) {
+		json_array_foreach(json_object_get(node, "ports"), j, port) {
+			const char *why = js_text(port, "why");
+			if (js_bool(port, "up") || js_bool(node, "draining") || ++count > NAMED_MOST)
+				continue;
+			names = cli_format(cli, "%s%s%s port %s%s%s%s", names, *names ? ", " : ": ", js_text(node, "name"),
+					   js_any(cli, port, "port"), *why ? " (" : "", why, *why ? ")" : "");
+		}
+	}
+	*ret_count = count;
+	return count > NAMED_MOST ? cli_format(cli, "%s and more", names) : names;
 }
 
 static void look_at_pending(struct status *status)
@@ -79,9 +101,9 @@ static void look_at_roles(struct status *status)
 	const json_t *role;
 	size_t i;
 	json_array_foreach(json_object_get(status->answer, "roles"), i, role) {
-		const char *state = js_text(role, "state");
+		const char *name = js_text(role, "name"), *state = js_text(role, "state");
 		if (strcmp(state, "running") != 0)
-			trouble(status, "journalctl -u edged -n 50", "role %s is %s", js_text(role, "name"), *state ? state : "unknown");
+			trouble(status, "journalctl -u edged -n 50", "role %s is %s", name, *state ? state : "unknown");
 	}
 }
 
@@ -89,15 +111,19 @@ static void look_at_backends(struct status *status)
 {
 	struct cli *cli = status->cli;
 	const json_t *nodes = json_object_get(status->answer, "nodes"), *forwards = json_object_get(status->answer, "forwards");
-	int64_t down = js_int(forwards, "down");
+	int64_t down = js_int(forwards, "down"), nodes_down = js_int(nodes, "down");
+	size_t count = 0;
+	const char *ports = ports_down(cli, &count);
 	if (down)
-		trouble(status, "edgectl show nodes (why), then look at the nodes",
+		trouble(status, "edgectl show nodes (says why)",
 			"%" PRId64 " of %" PRId64 " forwards %s no node that answers and refuse%s connections%s", down,
-			js_int(forwards, "total"), down == 1 ? "has" : "have", down == 1 ? "s" : "", names_down(cli, "/v1/forwards"));
-	down = js_int(nodes, "down");
-	if (down)
-		trouble(status, "edgectl show nodes (why)", "%" PRId64 " node%s down%s", down, down == 1 ? " is" : "s are",
-			names_down(cli, "/v1/nodes"));
+			js_int(forwards, "total"), down == 1 ? "has" : "have", down == 1 ? "s" : "", forwards_down(cli));
+	if (nodes_down)
+		trouble(status, "edgectl show nodes (since when), then look at the node",
+			"%" PRId64 " node%s on no port%s", nodes_down, nodes_down == 1 ? " answers" : "s answer", ports);
+	else if (count)
+		trouble(status, "edgectl show nodes (since when), then look at the node",
+			"%zu port%s of nodes %s not answer%s", count, count == 1 ? "" : "s", count == 1 ? "does" : "do", ports);
 }
 
 static void print_verdict(struct status *status)
@@ -130,9 +156,9 @@ static void print_figures(struct status *status)
 		age = cli_format(cli, " UTC (%s ago)", (char *)cli_need(text_age(cli->arena, time(NULL) - since)));
 	cli_line(cli, "  revision  %" PRId64 "%s%s%s", js_int(answer, "revision"), *applied ? ", applied " : "",
 		 *applied ? (char *)cli_need(text_time(cli->arena, applied)) : "", age);
-	cli_line(cli, "  forwards  %" PRId64 ": %" PRId64 " up, %" PRId64 " down (%" PRId64 " by the kernel, %" PRId64 " by the proxy)",
-		 js_int(forwards, "total"), js_int(forwards, "up"), js_int(forwards, "down"), js_int(planes, "kernel"),
-		 js_int(planes, "proxy"));
+	cli_line(cli, "  forwards  %" PRId64 ": %" PRId64 " up, %" PRId64 " down (%" PRId64 " by the kernel, %" PRId64
+		 " by the proxy)", js_int(forwards, "total"), js_int(forwards, "up"), js_int(forwards, "down"),
+		 js_int(planes, "kernel"), js_int(planes, "proxy"));
 	cli_line(cli, "  nodes     %" PRId64 " up, %" PRId64 " down, %" PRId64 " draining", js_int(nodes, "up"),
 		 js_int(nodes, "down"), js_int(nodes, "draining"));
 	cli_line(cli, "  kernel    %s, %s, generation %" PRId64, js_bool(kernel, "in_sync") ? "in sync" : "NOT in sync",

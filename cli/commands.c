@@ -2,6 +2,8 @@
  * and the manual page say of it, stands here and nowhere else. */
 #include "commands.h"
 
+#include "edit_keys.h"
+
 #define MESSAGE \
 	{.name = "message", .letter = 'm', .kind = VALUE_TEXT, .value = "TEXT", .help = "a line for the history: why"}
 #define CONFIRM_WITHIN \
@@ -17,8 +19,8 @@ static const struct option_spec explain_options[] = {
 	{.name = "from", .kind = VALUE_TEXT, .value = "ADDR[:PORT]", .required = true, .help = "the source"},
 	{.name = "to", .kind = VALUE_TEXT, .value = "ADDR:PORT[/PROTO]", .required = true,
 	 .help = "the destination; PROTO is tcp (default) or udp; ADDR/icmp; self:PORT is this machine"},
-	{.name = "in", .kind = VALUE_TEXT, .value = "PLACE", .required = true, .names = NAMES_TUNNELS,
-	 .help = "where it comes in: wan, lan or a tunnel"},
+	{.name = "in", .kind = VALUE_TEXT, .value = "PLACE", .names = NAMES_TUNNELS,
+	 .help = "where it comes in: wan, lan or a tunnel (default: where the source belongs)"},
 	{0},
 };
 static const struct option_spec flush_options[] = {
@@ -35,12 +37,18 @@ static const struct option_spec help_options[] = {
 	{0},
 };
 
+static const char *const shells[] = {"bash", "zsh", "fish", NULL};
+
 #define NAME_OF(which, what) {.name = "NAME", .help = what, .names = which}
 #define NAME_MAYBE(which, what) {.name = "NAME", .optional = true, .help = what, .names = which}
 #define FILE_MAYBE(what) {.name = "FILE", .optional = true, .help = what, .kind = VALUE_FILE, .names = NAMES_FILES}
 
 const struct command commands[] = {
 	{.name = "status", .run = cmd_status, .summary = "Say whether all is well, what is not, and what to do next"},
+	{.name = "check", .run = cmd_check, .summary = "Validate a configuration and its expectations, without root or edged",
+	 .details = "Everything that is wrong is printed in one run, as file:line:column: path: what is wrong.\n"
+		    "conf.d beside FILE and the blocklists that it names are read too.",
+	 .arguments = {FILE_MAYBE("the configuration (default /etc/edged/edged.yaml)")}},
 	{.name = "plan", .run = cmd_plan, .summary = "Show what an apply would change",
 	 .arguments = {FILE_MAYBE("the configuration (default: the one in edged's own folder)")}},
 	{.name = "apply", .run = cmd_apply, .summary = "Put a configuration in force, all of it or nothing",
@@ -65,7 +73,7 @@ const struct command commands[] = {
 	 .arguments = {NAME_MAYBE(NAMES_FORWARDS, "only this forward")}},
 	{.name = "show nodes", .run = cmd_show_nodes, .summary = "Show the nodes and the health of each port",
 	 .arguments = {NAME_MAYBE(NAMES_NODES, "only this node")}},
-	{.name = "show rules", .run = cmd_show_rules, .summary = "Show all rules in order, implied ones included, with counters",
+	{.name = "show rules", .run = cmd_show_rules, .summary = "Show all rules in order, implied ones too, with counters",
 	 .arguments = {NAME_MAYBE(NAMES_RULES, "only this rule")}},
 	{.name = "show tunnels", .run = cmd_show_tunnels, .summary = "Show the tunnels and their peers",
 	 .arguments = {NAME_MAYBE(NAMES_TUNNELS, "only this tunnel")}},
@@ -93,6 +101,11 @@ const struct command commands[] = {
 	{.name = "flush", .run = cmd_flush, .summary = "Remove every rule and set of edged from the kernel",
 	 .details = "Nothing is filtered, forwarded or limited afterwards, until edgectl apply.",
 	 .options = flush_options},
+	{.name = "completion", .run = cmd_completion, .summary = "Print the script that completes edgectl's command lines",
+	 .details = "  source <(edgectl completion bash)",
+	 .arguments = {{.name = "SHELL", .kind = VALUE_WORD, .words = shells, .help = "bash, zsh or fish"}}},
+	{.name = "__complete", .run = cmd_complete, .hidden = true, .summary = "Print what could stand next",
+	 .arguments = {{.name = "WORD", .optional = true, .many = true, .kind = VALUE_NONE, .help = "typed so far"}}},
 	{.name = "version", .run = cmd_version, .summary = "Print the version of edgectl, and of edged when it answers"},
 	{.name = "help", .run = cmd_help, .summary = "Explain a command",
 	 .options = help_options,

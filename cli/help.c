@@ -44,19 +44,23 @@ static void print_options(struct cli *cli, const struct option_spec *specs)
 		cli_line(cli, "  %-*s  %s", width, option_form(cli, spec), spec->help);
 }
 
+/* group NULL: of all of them. */
+static bool is_shown(const struct command *command, const char *group)
+{
+	size_t length = group ? strlen(group) : 0;
+	return !command->hidden && (!group || (strncmp(command->name, group, length) == 0 && command->name[length] == ' '));
+}
+
 static void print_commands(struct cli *cli, const char *group)
 {
-	int width = 0;
-	for (int pass = 0; pass < 2; pass++) {
-		for (const struct command *command = commands; command->name; command++) {
-			size_t length = group ? strlen(group) : 0;
-			if (command->hidden || (group && (strncmp(command->name, group, length) != 0 || command->name[length] != ' ')))
-				continue;
-			if (pass)
-				cli_line(cli, "  %-*s  %s", width, command->name, command->summary);
-			else if ((int)strlen(command->name) > width)
-				width = (int)strlen(command->name);
-		}
+	size_t width = 0;
+	for (const struct command *command = commands; command->name; command++) {
+		if (is_shown(command, group) && strlen(command->name) > width)
+			width = strlen(command->name);
+	}
+	for (const struct command *command = commands; command->name; command++) {
+		if (is_shown(command, group))
+			cli_line(cli, "  %-*s  %s", (int)width, command->name, command->summary);
 	}
 }
 

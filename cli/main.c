@@ -2,6 +2,7 @@
  * Commands are in commands.c, each group's code in its cmd_ file. */
 #include "cli.h"
 #include "commands.h"
+#include "edit_keys.h"
 #include "help.h"
 #include "text.h"
 
@@ -32,7 +33,9 @@ int main(int argc, char **argv)
 	const char *error = "out of memory";
 	/* A socket that edged closes must not end us without a word. */
 	signal(SIGPIPE, SIG_IGN);
-	int r = options_parse(commands, argc > 1 ? argc - 1 : 0, (const char *const *)argv + 1, arena, &parsed, &error);
+	int r = edit_keys_init(arena);
+	if (r == 0)
+		r = options_parse(commands, argc > 1 ? argc - 1 : 0, (const char *const *)argv + 1, arena, &parsed, &error);
 	if (r < 0) {
 		cli_error(&cli, "%s", error);
 		return r == -EINVAL ? CLI_USAGE : CLI_REFUSED;

@@ -5,6 +5,7 @@
 #include "text.h"
 
 #include "../rules/base/addr.h"
+#include "../rules/model/values.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -163,7 +164,7 @@ static int check_value(struct parser *parser, const char *what, enum value_kind 
 			return FAIL(parser, "%s must not be empty", what);
 		return 0;
 	case VALUE_DURATION:
-		if (text_parse_duration(text, &duration) < 0 || !duration)
+		if (value_duration(text, strlen(text), &duration) < 0 || !duration)
 			return FAIL(parser, "%s: \"%s\" is not a duration (250ms, 60s, 10m, 1h, 30d)", what, text);
 		return 0;
 	case VALUE_NUMBER:
@@ -231,7 +232,7 @@ static int parse_option(struct parser *parser, int argc, const char *const *argv
 			value = word + 2;
 	} else {
 		const char *equals = strchr(word, '=');
-		const char *name = arena_strndup(parser->arena, word + 2, equals ? (size_t)(equals - word - 2) : strlen(word + 2));
+		const char *name = arena_strndup(parser->arena, word + 2, strcspn(word + 2, "="));
 		if (!name)
 			return -ENOMEM;
 		spec = options_find(command, name);
@@ -284,7 +285,8 @@ static int check_complete(struct parser *parser)
 	}
 	for (const struct option_spec *spec = command->options; spec && spec->name; spec++) {
 		if (spec->required && !option_given(parsed, spec->name))
-			return FAIL(parser, "\"%s\" needs --%s %s: %s", command->name, spec->name, spec->value, spec->help);
+			return FAIL(parser, "\"%s\" needs --%s%s%s: %s", command->name, spec->name, spec->value ? " " : "",
+				    spec->value ? spec->value : "", spec->help);
 	}
 	return 0;
 }
@@ -295,7 +297,7 @@ static size_t find_words(int argc, const char *const *argv, const char **words, 
 	size_t count = 0;
 	for (int i = 0; i < argc && count < 2; i++) {
 		if (argv[i][0] == '-' && argv[i][1]) {
-			const struct option_spec *spec = strncmp(argv[i], "--", 2) == 0 ? options_find(NULL, argv[i] + 2) : NULL;
+			const struct option_spec *spec = argv[i][1] == '-' ? options_find(NULL, argv[i] + 2) : NULL;
 			if (strcmp(argv[i], "--") == 0)
 				break;
 			/* Behind the first word an unknown option may be the command's own, with a value. */
@@ -328,7 +330,7 @@ static int parse(struct parser *parser, int argc, const char *const *argv)
 	parsed->command = options_command(parser->commands, words, count, &used);
 	if (count && !parsed->command) {
 		/* "edgectl forward --help": the group's commands. */
-		parsed->help = list_words(parser, words[0], known) && wants_help(argc, argv);
+		parsed->help = count < 2 && list_words(parser, words[0], known) && wants_help(argc, argv);
 		parsed->arguments[0] = words[0];
 		parsed->argument_count = parsed->help;
 		return parsed->help ? 0 : fail_command(parser, words, count);
@@ -390,11 +392,11 @@ bool option_given(const struct parsed *parsed, const char *name)
 
 uint64_t option_duration(const struct parsed *parsed, const char *name)
 {
-	uint64_t milliseconds = 0;
+	milliseconds duration = 0;
 	const char *text = option_text(parsed, name);
-	if (text && text_parse_duration(text, &milliseconds) < 0)
+	if (text && value_duration(text, strlen(text), &duration) < 0)
 		return 0;
-	return milliseconds;
+	return duration;
 }
 
 const char *argument_text(const struct parsed *parsed, size_t i)

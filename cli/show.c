@@ -1,4 +1,5 @@
-/* Fetching and filtering for the show commands. */
+/* Fetching and filtering for the show commands, and the forms that several of
+ * them print. */
 #include "show.h"
 
 #include "api.h"
@@ -71,4 +72,22 @@ const char *show_count(struct cli *cli, int64_t n)
 		unit++;
 	}
 	return cli_format(cli, "%.1f%c", amount, units[unit]);
+}
+
+static enum tone tone_of_line(const char *line)
+{
+	if (strncmp(line, "+++", 3) == 0 || strncmp(line, "---", 3) == 0)
+		return TONE_BOLD;
+	return *line == '+' ? TONE_GOOD : *line == '-' ? TONE_BAD : *line == '@' ? TONE_DIM : TONE_PLAIN;
+}
+
+void show_diff(struct cli *cli, const char *diff)
+{
+	char *rest = cli_need(text_block(cli->arena, diff)), *line;
+	while ((line = strsep(&rest, "\n"))) {
+		enum tone tone = tone_of_line(line);
+		/* What stands behind the last newline is no line. */
+		if (*line || rest)
+			fprintf(cli->out, "%s%s%s\n", text_tone(cli->color, tone), line, text_plain(cli->color, tone));
+	}
 }

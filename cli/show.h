@@ -14,3 +14,5 @@ int show_fetch(struct cli *cli, const char *path, const char *key, const char *n
 const char *show_place(struct cli *cli, const json_t *item);
 /* n, n/1000 as "12.3k" and so on: counters in narrow columns. */
 const char *show_count(struct cli *cli, int64_t n);
+/* A unified diff, coloured line by line. */
+void show_diff(struct cli *cli, const char *diff);

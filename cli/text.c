@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../rules/base/nearest.h"
+
 /* Length of the UTF-8 character at text and its code point; 0 when it is none
  * (RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF). */
 static size_t decode(const unsigned char *text, uint32_t *ret_code)
@@ -176,68 +178,10 @@ char *text_time(struct arena *arena, const char *rfc3339)
 	return arena_strdup(arena, out);
 }
 
-int text_parse_duration(const char *text, uint64_t *ret_milliseconds)
-{
-	static const struct { const char *unit; uint64_t factor; } units[] = {
-		{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000},
-	};
-	char *end;
-	if (text[0] < '0' || text[0] > '9')
-		return -EINVAL;
-	errno = 0;
-	unsigned long long count = strtoull(text, &end, 10);
-	if (errno)
-		return -ERANGE;
-	for (size_t i = 0; i < sizeof(units) / sizeof(*units); i++) {
-		uint64_t result;
-		if (strcmp(end, units[i].unit) != 0)
-			continue;
-		if (__builtin_mul_overflow((uint64_t)count, units[i].factor, &result) || result > INT64_MAX)
-			return -ERANGE;
-		*ret_milliseconds = result;
-		return 0;
-	}
-	return -EINVAL;
-}
-
-/* Optimal string alignment distance, over the first WORD_MOST characters. */
-#define WORD_MOST 40
-
-static size_t distance(const char *a, const char *b)
-{
-	size_t rows[3][WORD_MOST + 1], n = strnlen(a, WORD_MOST), m = strnlen(b, WORD_MOST);
-	for (size_t j = 0; j <= m; j++)
-		rows[0][j] = j;
-	for (size_t i = 1; i <= n; i++) {
-		size_t *now = rows[i % 3], *above = rows[(i - 1) % 3];
-		now[0] = i;
-		for (size_t j = 1; j <= m; j++) {
-			size_t best = above[j - 1] + (a[i - 1] != b[j - 1]);
-			if (above[j] + 1 < best)
-				best = above[j] + 1;
-			if (now[j - 1] + 1 < best)
-				best = now[j - 1] + 1;
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-			    rows[(i - 2) % 3][j - 2] + 1 < best)
-				best = rows[(i - 2) % 3][j - 2] + 1;
-			now[j] = best;
-		}
-	}
-	return rows[n % 3][m];
-}
-
 const char *text_nearest(const char *word, const char *const *words, size_t count)
 {
-	const char *nearest = NULL;
-	size_t length = strlen(word), least = length < 3 ? 1 : length < 6 ? 2 : 3;
-	for (size_t i = 0; i < count; i++) {
-		size_t away = distance(word, words[i]);
-		if (away <= least && away < strlen(words[i])) {
-			if (nearest && away == least)
-				continue;
-			nearest = words[i];
-			least = away;
-		}
-	}
-	return nearest;
+	struct nearest nearest = nearest_to(word);
+	for (size_t i = 0; i < count; i++)
+		nearest_consider(&nearest, words[i]);
+	return nearest.name;
 }

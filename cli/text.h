@@ -37,9 +37,5 @@ int text_parse_time(const char *text, time_t *ret_time);
 /* RFC 3339 in UTC as "2025-11-21 05:40:03"; anything else as it is. */
 char *text_time(struct arena *arena, const char *rfc3339);
 
-/* "250ms", "2s", "10m", "1h", "30d"; -EINVAL, -ERANGE. */
-int text_parse_duration(const char *text, uint64_t *ret_milliseconds);
-
-/* The one of count words that is meant by a mistyped word, or NULL: the
- * nearest by edits (a swap of neighbours is one), when it is near enough. */
+/* The one of count words that a mistyped word was probably meant to be, or NULL. */
 const char *text_nearest(const char *word, const char *const *words, size_t count);

@@ -3,63 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/nearest.h"
 #include "../text/bytes.h"
 #include "reader.h"
 
 #define LIST_MOST 8      /* known names that are listed in full */
-#define COMPARE_MAX 40   /* longer words are not compared */
 #define COMPARED_ERRORS 50u /* with more errors than these, nearest names are no longer searched */
-
-static unsigned min3(unsigned a, unsigned b, unsigned c)
-{
-	unsigned least = a < b ? a : b;
-	return least < c ? least : c;
-}
-
-/* Edit distance with swaps of neighbours (optimal string alignment). */
-static unsigned distance(const char *a, size_t a_length, const char *b, size_t b_length)
-{
-	unsigned rows[3][COMPARE_MAX + 1];
-	for (unsigned j = 0; j <= b_length; j++)
-		rows[0][j] = j;
-	for (unsigned i = 1; i <= a_length; i++) {
-		unsigned *row = rows[i % 3], *above = rows[(i + 2) % 3], *before = rows[(i + 1) % 3];
-		row[0] = i;
-		for (unsigned j = 1; j <= b_length; j++) {
-			row[j] = min3(above[j] + 1, row[j - 1] + 1, above[j - 1] + (a[i - 1] != b[j - 1]));
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && before[j - 2] + 1 < row[j])
-				row[j] = before[j - 2] + 1;
-		}
-	}
-	return rows[a_length % 3][b_length];
-}
-
-struct nearest {
-	const char *wrong;
-	size_t length;
-	const char *name; /* NULL: none is near */
-	unsigned distance;
-};
-
-static struct nearest nearest_to(const char *wrong)
-{
-	size_t length = strlen(wrong);
-	/* One slip in three characters is still the same word; one in a word of two is another word. */
-	return (struct nearest){.wrong = wrong, .length = length, .distance = 1 + (unsigned)(length > 9 ? 3 : length / 3)};
-}
-
-static void consider(struct nearest *nearest, const char *name)
-{
-	size_t length = strlen(name);
-	size_t longer = length > nearest->length ? length - nearest->length : nearest->length - length;
-	if (length > COMPARE_MAX || nearest->length > COMPARE_MAX || longer >= nearest->distance)
-		return;
-	unsigned d = distance(nearest->wrong, nearest->length, name, length);
-	if (d < nearest->distance) {
-		nearest->distance = d;
-		nearest->name = name;
-	}
-}
 
 /* An entry whose name could not be read has none. */
 static const char *name_at(const struct name_list *list, size_t i)
@@ -95,7 +44,7 @@ const char *suggest_name(struct reader *reader, const char *wrong, const struct 
 		return or_empty(arena_printf(reader->scratch, "(known: %s)", join(reader, list)));
 	struct nearest nearest = nearest_to(wrong);
 	for (size_t i = 0; i < list->count && reader->diags->errors < COMPARED_ERRORS; i++)
-		consider(&nearest, name_at(list, i));
+		nearest_consider(&nearest, name_at(list, i));
 	if (nearest.name)
 		return or_empty(arena_printf(reader->scratch, "(did you mean \"%s\"? %zu are known)", nearest.name, list->count));
 	return or_empty(arena_printf(reader->scratch, "(known: %s and %zu more)", join(reader, list), list->count - LIST_MOST));
@@ -106,7 +55,7 @@ const char *suggest_key(struct reader *reader, const char *wrong, const struct s
 	struct nearest nearest = nearest_to(wrong);
 	const char *all = NULL;
 	for (const struct key *key = section->keys; key->name; key++) {
-		consider(&nearest, key->name);
+		nearest_consider(&nearest, key->name);
 		all = all ? arena_printf(reader->scratch, "%s, %s", all, key->name) : key->name;
 		if (!all)
 			return "";
@@ -121,7 +70,7 @@ const char *suggest_word(struct reader *reader, const char *wrong, const char *c
 	struct nearest nearest = nearest_to(wrong);
 	const char *all = NULL;
 	for (; *words; words++) {
-		consider(&nearest, *words);
+		nearest_consider(&nearest, *words);
 		all = all ? arena_printf(reader->scratch, "%s, %s", all, *words) : *words;
 		if (!all)
 			return "";

@@ -1,0 +1,107 @@
+/* Finds entries of the configuration in its files' trees, and their names.
+ * Reads only. */
+#include "edit_session.h"
+
+#include "edit_keys.h"
+#include "text.h"
+
+#include <string.h>
+
+#define KNOWN_MOST 12 /* names that an error lists */
+
+const struct doc_node *edit_at(const struct doc_node *root, const char *const *path)
+{
+	const struct doc_node *node = root;
+	for (; node && *path; path++) {
+		const struct doc_node *found = NULL;
+		if (node->kind == DOC_MAPPING)
+			found = doc_get(node, *path);
+		for (size_t i = 0; node->kind == DOC_SEQUENCE && !found && i < node->count; i++) {
+			const struct doc_node *entry = &node->children[i];
+			const struct doc_node *name = entry->kind == DOC_MAPPING ? doc_get(entry, "name") : NULL;
+			if (name && name->kind == DOC_SCALAR && strcmp(name->text, *path) == 0)
+				found = entry;
+		}
+		node = found;
+	}
+	return node;
+}
+
+bool edit_find(const struct edit_session *session, const char *name, struct edit_place *ret_place)
+{
+	const char *plain[] = {session->section->section, name, NULL};
+	const char *nested[] = {session->section->section, session->tunnel, "peers", name, NULL};
+	for (size_t i = 0; i < session->file_count; i++) {
+		const struct doc_node *node = edit_at(session->files[i].root, session->section->nested ? nested : plain);
+		if (node) {
+			*ret_place = (struct edit_place){&session->files[i], node};
+			return true;
+		}
+	}
+	return false;
+}
+
+static const char *entry_name(const struct doc_node *entries, size_t i)
+{
+	if (entries->kind == DOC_MAPPING)
+		return entries->keys[i].text;
+	const struct doc_node *entry = &entries->children[i];
+	const struct doc_node *name = entry->kind == DOC_MAPPING ? doc_get(entry, "name") : NULL;
+	return name && name->kind == DOC_SCALAR ? name->text : NULL;
+}
+
+static void add_names(struct arena *arena, const struct doc_node *entries, struct edit_names *all)
+{
+	for (size_t i = 0; entries && entries->kind != DOC_SCALAR && i < entries->count; i++) {
+		const char *name = entry_name(entries, i);
+		const char **grown = arena_grow(arena, all->names, all->count, sizeof(*grown), &all->capacity);
+		if (!grown || !name)
+			continue;
+		all->names = grown;
+		all->names[all->count++] = name;
+	}
+}
+
+static void add_section(struct arena *arena, const struct edit_section *section, const struct doc_node *root,
+			struct edit_names *all)
+{
+	const struct doc_node *entries = root && root->kind == DOC_MAPPING ? doc_get(root, section->section) : NULL;
+	if (!section->nested)
+		add_names(arena, entries, all);
+	for (size_t i = 0; section->nested && entries && entries->kind == DOC_MAPPING && i < entries->count; i++) {
+		if (entries->children[i].kind == DOC_MAPPING)
+			add_names(arena, doc_get(&entries->children[i], "peers"), all);
+	}
+}
+
+struct edit_names edit_names(struct arena *arena, const struct edit_section *section, const char *text)
+{
+	struct edit_names all = {0};
+	struct doc_node *root = NULL;
+	struct diag_list diags;
+	diag_init(&diags, arena);
+	if (doc_parse(arena, "", text, strlen(text), &diags, &root) == 0)
+		add_section(arena, section, root, &all);
+	return all;
+}
+
+int edit_find_or_fail(struct edit_session *session, const char *name, struct edit_place *ret_place)
+{
+	struct cli *cli = session->cli;
+	const char *noun = session->section->noun, *all = "";
+	struct edit_names names = {0};
+	if (edit_find(session, name, ret_place))
+		return CLI_DONE;
+	for (size_t i = 0; i < session->file_count; i++)
+		add_section(cli->arena, session->section, session->files[i].root, &names);
+	const char *nearest = text_nearest(name, names.names, names.count);
+	for (size_t i = 0; i < names.count && names.count <= KNOWN_MOST; i++)
+		all = cli_format(cli, "%s%s%s", all, i ? ", " : "", names.names[i]);
+	if (nearest)
+		cli_error(cli, "there is no %s \"%s\": did you mean \"%s\"?", noun, name, nearest);
+	else if (*all)
+		cli_error(cli, "there is no %s \"%s\" (known: %s)", noun, name, all);
+	else
+		cli_error(cli, "there is no %s \"%s\" among %zu", noun, name, names.count);
+	return CLI_REFUSED;
+}
