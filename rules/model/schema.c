@@ -74,6 +74,7 @@ static const struct section schema_nodes = {
 	.text = "The machines that traffic is forwarded to. A node behind a tunnel must be in the allowed IPs of one of its peers.",
 	.example = "nodes:\n"
 		   "  k8s-1: { address: 192.0.2.11 }\n"
+		   "  k8s-2: { address: 192.0.2.12 }\n"
 		   "  k8s-3: { address: 198.18.88.13, tunnel: wg0 }\n"};
 
 static const struct key health_keys[] = {
