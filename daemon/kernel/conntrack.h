@@ -1,0 +1,33 @@
+/* Conntrack: reading and ending flows, by ctnetlink. In the calling thread's
+ * network namespace. */
+#pragma once
+
+#include "../../rules/base/addr.h"
+
+#include <stdint.h>
+
+struct flow_tuple {
+	struct addr from, to;
+	uint16_t from_port, to_port; /* host byte order; ICMP: 0 */
+};
+
+struct flow {
+	uint8_t protocol; /* IPPROTO_* */
+	struct flow_tuple original, reply;
+	uint32_t mark;
+	uint32_t status;      /* IPS_* bits */
+	const char *state;    /* TCP: "established"...; "" for others. Static. */
+	uint64_t packets_in, bytes_in;   /* original direction; 0 without accounting */
+	uint64_t packets_out, bytes_out; /* reply direction */
+	uint32_t timeout_seconds;
+	uint64_t age_seconds; /* 0 when the kernel keeps no time stamps */
+	uint32_t id;
+};
+
+/* What to do with a flow that is shown. */
+enum flow_verdict { FLOW_KEEP, FLOW_END, FLOW_STOP /* no more, please */ };
+
+/* Show every flow with (mark & mask) == mark to look, both families, and end those that it says to end.
+ * Reading is bounded by the kernel's table; what comes and goes meanwhile may be missed. Returns how many were ended, or -errno. */
+int conntrack_walk(uint32_t mark, uint32_t mask, enum flow_verdict (*look)(void *context, const struct flow *flow),
+		   void *context);
