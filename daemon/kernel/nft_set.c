@@ -113,12 +113,53 @@ static int put_order(struct udata *udata, uint8_t type, uint32_t order)
 	return udata_put(udata, type, &order, sizeof(order)); /* nft writes it in host order */
 }
 
+/* nft cannot print a map whose key is of the bare type "integer": it wants to know which expressions key and data
+ * are of. This says "typeof numgen inc mod 1 : ip daddr" (numbers of expressions and of their parts: nftables'
+ * include/expression.h, include/proto.h, src/numgen.c, src/payload.c, src/meta.c, src/datatype.c). */
+enum { NFT_EXPR_VERDICT = 1, NFT_EXPR_PAYLOAD = 7, NFT_EXPR_META = 9, NFT_EXPR_NUMGEN = 23 };
+
+static int put_typeof(struct udata *udata, uint8_t type, uint32_t expr, const uint32_t *parts, uint8_t part_count)
+{
+	struct udata inner = {0}, outer = {0};
+	int rc = 0;
+	for (uint8_t i = 0; rc == 0 && i < part_count; i++)
+		rc = put_order(&inner, i, parts[i]);
+	if (rc == 0)
+		rc = put_order(&outer, NFTNL_UDATA_SET_TYPEOF_EXPR, expr);
+	if (rc == 0)
+		rc = udata_put(&outer, NFTNL_UDATA_SET_TYPEOF_DATA, inner.bytes, inner.length);
+	return rc < 0 ? rc : udata_put(udata, type, outer.bytes, outer.length);
+}
+
+static int put_typeofs(struct udata *udata, enum field data)
+{
+	static const uint32_t increasing[3] = {NFT_NG_INCREMENTAL, 1, 0}, mark[1] = {NFT_META_MARK};
+	static const uint32_t ip_daddr[2] = {12, 12}, ip6_daddr[2] = {13, 9}, th_dport[2] = {11, 2};
+	static const struct {
+		uint32_t expr;
+		const uint32_t *parts;
+		uint8_t part_count;
+	} of[FIELDS] = {
+		[FIELD_IPV4] = {NFT_EXPR_PAYLOAD, ip_daddr, 2},	 [FIELD_IPV6] = {NFT_EXPR_PAYLOAD, ip6_daddr, 2},
+		[FIELD_PORT] = {NFT_EXPR_PAYLOAD, th_dport, 2},	 [FIELD_MARK] = {NFT_EXPR_META, mark, 1},
+		[FIELD_VERDICT] = {NFT_EXPR_VERDICT, NULL, 0},
+	};
+	if (data && !of[data].expr)
+		return 0;
+	int rc = put_typeof(udata, NFTNL_UDATA_SET_KEY_TYPEOF, NFT_EXPR_NUMGEN, increasing, 3);
+	if (rc < 0 || !data)
+		return rc;
+	return put_typeof(udata, NFTNL_UDATA_SET_DATA_TYPEOF, of[data].expr, of[data].parts, of[data].part_count);
+}
+
 static int put_udata(struct nftnl_set *to, const struct set *set)
 {
 	struct udata udata = {0};
 	int rc = put_order(&udata, NFTNL_UDATA_SET_KEYBYTEORDER, set->key[1] ? ORDER_NONE : types[set->key[0]].order);
 	if (rc == 0 && set->data)
 		rc = put_order(&udata, NFTNL_UDATA_SET_DATABYTEORDER, types[set->data].order);
+	if (rc == 0 && set->key[0] == FIELD_INTEGER && !set->key[1])
+		rc = put_typeofs(&udata, set->data);
 	if (rc == 0 && set->comment && *set->comment)
 		rc = udata_put_text(&udata, NFTNL_UDATA_SET_COMMENT, set->comment);
 	if (rc == 0)
