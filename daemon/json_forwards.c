@@ -1,4 +1,5 @@
-/* Forwards and their limits as JSON. */
+/* Forwards and their limits as JSON: what the file says, with what the
+ * ruleset and the forwarder have counted. */
 #include "json_parts.h"
 
 #include "../rules/model/values.h"
@@ -36,13 +37,14 @@ static json_t *backends_json(const struct show *show, const struct forward *forw
 	for (size_t i = 0; i < forward->pool->node_count; i++)
 		up += compile_backend_usable(show->run, forward->pool, forward->pool->nodes[i], port);
 	json_t *json = json_object();
-	return done(json, put_number(json, "up", up) && put_number(json, "total", forward->pool->node_count));
+	return part_done(json,
+			 part_put_number(json, "up", up) && part_put_number(json, "total", forward->pool->node_count));
 }
 
 static json_t *connections_json(uint64_t open, uint64_t total)
 {
 	json_t *json = json_object();
-	return done(json, put_number(json, "open", open) && put_number(json, "total", total));
+	return part_done(json, part_put_number(json, "open", open) && part_put_number(json, "total", total));
 }
 
 /* Numbers of one forward from all that count them. */
@@ -52,9 +54,10 @@ static bool put_numbers(json_t *json, const struct counters *counters, const str
 	struct counter_value let_in = counter_get(counters, "fwd-", forward->name, "");
 	struct counter_value down = counter_get(counters, "fwd-", forward->name, "-down");
 	struct counter_value limited = counter_get(counters, "fwd-", forward->name, "-limit");
-	return put(json, "connections", connections_json(use->open, let_in.packets)) &&
-	       put_number(json, "packets", use->packets) && put_number(json, "bytes", use->bytes) &&
-	       put_number(json, "limited", limited.packets) && put_number(json, "refused", down.packets + use->refused);
+	return part_put(json, "connections", connections_json(use->open, let_in.packets)) &&
+	       part_put_number(json, "packets", use->packets) && part_put_number(json, "bytes", use->bytes) &&
+	       part_put_number(json, "limited", limited.packets) &&
+	       part_put_number(json, "refused", down.packets + use->refused);
 }
 
 static json_t *forward_json(const struct show *show, const struct counters *counters, const struct strmap *uses,
@@ -64,17 +67,18 @@ static json_t *forward_json(const struct show *show, const struct counters *coun
 	const struct show_use *use = strmap_get(uses, forward->name);
 	struct plane_choice plane = plane_of(show, forward);
 	json_t *json = json_object();
-	bool fine = put_text(json, "name", forward->name) &&
-		    put_text(json, "listen", listen_text(counters->arena, forward)) &&
-		    put_text(json, "protocol", protocol_names[forward->protocol]) &&
-		    put_text(json, "pool", forward->pool->name) &&
-		    put(json, "target_port", forward->target_port ? json_integer(forward->target_port) : json_null()) &&
-		    put_text(json, "proxy_protocol", proxy_header_names[forward->proxy_protocol]) &&
-		    put_text(json, "plane", plane_names[plane.plane]) && put_text(json, "why", plane.why) &&
-		    put(json, "backends", backends_json(show, forward)) &&
-		    put_numbers(json, counters, forward, use ? use : &none) && put_place(json, forward->at) &&
-		    put_text(json, "reason", forward->reason);
-	return done(json, fine);
+	bool fine = part_put_text(json, "name", forward->name) &&
+		    part_put_text(json, "listen", listen_text(counters->arena, forward)) &&
+		    part_put_text(json, "protocol", protocol_names[forward->protocol]) &&
+		    part_put_text(json, "pool", forward->pool->name) &&
+		    part_put(json, "target_port",
+			     forward->target_port ? json_integer(forward->target_port) : json_null()) &&
+		    part_put_text(json, "proxy_protocol", proxy_header_names[forward->proxy_protocol]) &&
+		    part_put_text(json, "plane", plane_names[plane.plane]) && part_put_text(json, "why", plane.why) &&
+		    part_put(json, "backends", backends_json(show, forward)) &&
+		    put_numbers(json, counters, forward, use ? use : &none) && part_put_place(json, forward->at) &&
+		    part_put_text(json, "reason", forward->reason);
+	return part_done(json, fine);
 }
 
 json_t *show_forwards(const struct show *show)
@@ -87,8 +91,8 @@ json_t *show_forwards(const struct show *show)
 	for (size_t i = 0; fine && i < show->use_count; i++)
 		fine = strmap_put(uses, show->uses[i].forward, (void *)(uintptr_t)&show->uses[i]) != -ENOMEM;
 	for (size_t i = 0; fine && i < show->model->forward_count; i++)
-		fine = append(list, forward_json(show, &counters, uses, &show->model->forwards[i]));
-	return done(list, fine);
+		fine = part_append(list, forward_json(show, &counters, uses, &show->model->forwards[i]));
+	return part_done(list, fine);
 }
 
 /* Who asks about the limits of one forward. */
@@ -96,9 +100,9 @@ struct limit_row {
 	const struct show *show;
 	const struct counters *counters;
 	const struct forward *forward;
-	const char *limit;    /* its key in the file */
-	const char *value;    /* as the file writes it */
-	const char *set;      /* of its sources, without the family's digit; NULL: one bucket for all */
+	const char *limit; /* its key in the file */
+	const char *value; /* as the file writes it */
+	const char *set;   /* of its sources, without the family's digit; NULL: one bucket for all */
 	enum family family;
 };
 
@@ -116,12 +120,13 @@ static json_t *limit_json(const struct limit_row *row)
 		size = json_integer(set->size);
 	const char *family = !row->set ? NULL : row->family == FAMILY_V6 ? "ipv6" : "ipv4";
 	json_t *json = json_object();
-	bool fine = put(json, "sources", sources ? sources : json_null());
-	fine = put(json, "size", size ? size : json_null()) && fine;
-	fine = fine && put_text(json, "forward", row->forward->name) && put_text(json, "limit", row->limit) &&
-	       put_text(json, "value", row->value) && put_text(json, "family", family) &&
-	       put_number(json, "dropped", counter_get(row->counters, "fwd-", row->forward->name, "-limit").packets);
-	return done(json, fine && row->value);
+	bool fine = part_put(json, "sources", sources ? sources : json_null());
+	fine = part_put(json, "size", size ? size : json_null()) && fine;
+	fine = fine && part_put_text(json, "forward", row->forward->name) && part_put_text(json, "limit", row->limit) &&
+	       part_put_text(json, "value", row->value) && part_put_text(json, "family", family) &&
+	       part_put_number(json, "dropped",
+			       counter_get(row->counters, "fwd-", row->forward->name, "-limit").packets);
+	return part_done(json, fine && row->value);
 }
 
 static bool add_both_families(json_t *list, struct limit_row row, const char *limit, const char *value, const char *set)
@@ -130,10 +135,10 @@ static bool add_both_families(json_t *list, struct limit_row row, const char *li
 	row.value = value;
 	row.set = set;
 	row.family = FAMILY_V4;
-	if (!append(list, limit_json(&row)))
+	if (!part_append(list, limit_json(&row)))
 		return false;
 	row.family = FAMILY_V6;
-	return append(list, limit_json(&row));
+	return part_append(list, limit_json(&row));
 }
 
 static bool add_limits(json_t *list, const struct show *show, const struct counters *counters,
@@ -146,11 +151,11 @@ static bool add_limits(json_t *list, const struct show *show, const struct count
 	if (limits->new_total.count) {
 		row.limit = "new_total";
 		row.value = value_print_rate(arena, &limits->new_total);
-		fine = append(list, limit_json(&row));
+		fine = part_append(list, limit_json(&row));
 	}
 	if (fine && limits->open_per_source)
-		fine = add_both_families(list, row, "open_per_source", arena_printf(arena, "%u", limits->open_per_source),
-					 "open");
+		fine = add_both_families(list, row, "open_per_source",
+					 arena_printf(arena, "%u", limits->open_per_source), "open");
 	if (fine && limits->new_per_source.count)
 		fine = add_both_families(list, row, "new_per_source", value_print_rate(arena, &limits->new_per_source),
 					 "new");
@@ -166,5 +171,5 @@ json_t *show_limits(const struct show *show)
 	bool fine = list && counters_init(&counters, show);
 	for (size_t i = 0; fine && i < show->model->forward_count; i++)
 		fine = add_limits(list, show, &counters, &show->model->forwards[i]);
-	return done(list, fine);
+	return part_done(list, fine);
 }

@@ -3,6 +3,7 @@
 #include "json_parts.h"
 
 #include "../rules/model/values.h"
+#include "utf8.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,43 +11,43 @@
 #include <string.h>
 #include <time.h>
 
-bool put(json_t *object, const char *key, json_t *value)
+bool part_put(json_t *object, const char *key, json_t *value)
 {
 	return json_object_set_new(object, key, value) == 0;
 }
 
-bool put_text(json_t *object, const char *key, const char *text)
+bool part_put_text(json_t *object, const char *key, const char *text)
 {
-	return put(object, key, show_text(text));
+	return part_put(object, key, show_text(text));
 }
 
-bool put_number(json_t *object, const char *key, uint64_t number)
+bool part_put_number(json_t *object, const char *key, uint64_t number)
 {
 	/* JSON's own integers are signed; no counter of ours gets that far. */
-	return put(object, key, json_integer(number > INT64_MAX ? INT64_MAX : (json_int_t)number));
+	return part_put(object, key, json_integer(number > INT64_MAX ? INT64_MAX : (json_int_t)number));
 }
 
-bool put_bool(json_t *object, const char *key, bool value)
+bool part_put_bool(json_t *object, const char *key, bool value)
 {
-	return put(object, key, json_boolean(value));
+	return part_put(object, key, json_boolean(value));
 }
 
-bool put_place(json_t *object, struct origin at)
+bool part_put_place(json_t *object, struct origin at)
 {
-	return put_text(object, "file", at.file) && put_number(object, "line", at.line);
+	return part_put_text(object, "file", at.file) && part_put_number(object, "line", at.line);
 }
 
-bool append(json_t *list, json_t *value)
+bool part_append(json_t *list, json_t *value)
 {
 	return json_array_append_new(list, value) == 0;
 }
 
-bool append_text(json_t *list, const char *text)
+bool part_append_text(json_t *list, const char *text)
 {
-	return append(list, show_text(text));
+	return part_append(list, show_text(text));
 }
 
-json_t *done(json_t *list, bool fine)
+json_t *part_done(json_t *list, bool fine)
 {
 	if (fine)
 		return list;
@@ -64,23 +65,6 @@ json_t *show_time(uint64_t seconds)
 	return json_string(text);
 }
 
-/* Bytes of the UTF-8 sequence at text (RFC 3629), 0 when it is none. */
-static size_t sequence(const unsigned char *text)
-{
-	if (text[0] < 0x80)
-		return 1;
-	size_t length = text[0] >= 0xf0 ? 4 : text[0] >= 0xe0 ? 3 : 2;
-	if (text[0] < 0xc2 || text[0] > 0xf4)
-		return 0;
-	for (size_t i = 1; i < length; i++)
-		if ((text[i] & 0xc0) != 0x80)
-			return 0;
-	bool overlong = (text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xf0 && text[1] < 0x90);
-	bool surrogate = text[0] == 0xed && text[1] > 0x9f;
-	bool beyond = text[0] == 0xf4 && text[1] > 0x8f;
-	return overlong || surrogate || beyond ? 0 : length;
-}
-
 json_t *show_text(const char *text)
 {
 	if (!text)
@@ -90,7 +74,7 @@ json_t *show_text(const char *text)
 		return json;
 	char *clean = strdup(text);
 	for (char *at = clean; at && *at;) {
-		size_t length = sequence((const unsigned char *)at);
+		size_t length = utf8_sequence(at);
 		if (!length)
 			*at = '?';
 		at += length ? length : 1;
@@ -109,21 +93,21 @@ json_t *show_diags(const struct diag_list *diags, enum diag_severity severity)
 		if (diags->items[i].severity != severity)
 			continue;
 		const char *line = diag_format(arena, &diags->items[i]);
-		fine = line && append_text(list, line);
+		fine = line && part_append_text(list, line);
 	}
 	if (fine && diags && diags->dropped) {
 		char *more = arena_printf(arena, "and %zu more, errors and warnings", diags->dropped);
-		fine = more && append_text(list, more);
+		fine = more && part_append_text(list, more);
 	}
-	return done(list, fine);
+	return part_done(list, fine);
 }
 
 json_t *show_error(const char *text, const struct diag_list *diags)
 {
 	json_t *json = json_object();
-	bool fine = put_text(json, "error", text) &&
-		    (!diags || put(json, "diagnostics", show_diags(diags, DIAG_ERROR)));
-	return done(json, fine);
+	bool fine = part_put_text(json, "error", text) &&
+		    (!diags || part_put(json, "diagnostics", show_diags(diags, DIAG_ERROR)));
+	return part_done(json, fine);
 }
 
 bool counters_init(struct counters *counters, const struct show *show)

@@ -8,17 +8,17 @@
 #include "../rules/base/strmap.h"
 
 /* Takes value over in any case; false when it, or object, is NULL or memory is out. */
-bool put(json_t *object, const char *key, json_t *value);
-bool put_text(json_t *object, const char *key, const char *text);
-bool put_number(json_t *object, const char *key, uint64_t number);
-bool put_bool(json_t *object, const char *key, bool value);
+bool part_put(json_t *object, const char *key, json_t *value);
+bool part_put_text(json_t *object, const char *key, const char *text);
+bool part_put_number(json_t *object, const char *key, uint64_t number);
+bool part_put_bool(json_t *object, const char *key, bool value);
 /* file and line; null and 0 for what came from no file. */
-bool put_place(json_t *object, struct origin at);
+bool part_put_place(json_t *object, struct origin at);
 /* Append to list; as put. */
-bool append(json_t *list, json_t *value);
-bool append_text(json_t *list, const char *text);
+bool part_append(json_t *list, json_t *value);
+bool part_append_text(json_t *list, const char *text);
 /* list when fine, else NULL and list is gone. */
-json_t *done(json_t *list, bool fine);
+json_t *part_done(json_t *list, bool fine);
 
 /* Counters by name, for many look-ups. */
 struct counters {

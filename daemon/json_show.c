@@ -1,4 +1,5 @@
-/* Nodes, tunnels, bans and the history as JSON. */
+/* Nodes, tunnels, bans and the history as JSON. Like all of json_show it only
+ * looks at what it is given. */
 #include "json_show.h"
 
 #include "json_parts.h"
@@ -31,9 +32,9 @@ static const struct show_health *find_health(const struct show *show, const char
 static json_t *port_json(uint16_t port, bool up, const char *why, uint64_t since)
 {
 	json_t *json = json_object();
-	bool fine = put_number(json, "port", port) && put_bool(json, "up", up) && put_text(json, "why", why) &&
-		    put(json, "since", show_time(since));
-	return done(json, fine);
+	bool fine = part_put_number(json, "port", port) && part_put_bool(json, "up", up) &&
+		    part_put_text(json, "why", why) && part_put(json, "since", show_time(since));
+	return part_done(json, fine);
 }
 
 static bool is_in_pool(const struct pool *pool, const struct node *node)
@@ -48,7 +49,7 @@ static bool has_port(const json_t *list, uint16_t port)
 {
 	size_t i;
 	const json_t *item;
-	json_array_foreach(list, i, item)
+	json_array_foreach (list, i, item)
 		if (json_integer_value(json_object_get(item, "port")) == port)
 			return true;
 	return false;
@@ -66,13 +67,13 @@ static json_t *ports_json(const struct show *show, const struct node *node, cons
 			continue;
 		const struct show_health *health = find_health(show, node->name, port);
 		if (forward->pool->health.check == HEALTH_NONE)
-			fine = append(list, port_json(port, true, "not checked", 0));
+			fine = part_append(list, port_json(port, true, "not checked", 0));
 		else if (health)
-			fine = append(list, port_json(port, health->up, health->why, health->since));
+			fine = part_append(list, port_json(port, health->up, health->why, health->since));
 		else
-			fine = append(list, port_json(port, false, "not probed yet", 0));
+			fine = part_append(list, port_json(port, false, "not probed yet", 0));
 	}
-	return done(list, fine);
+	return part_done(list, fine);
 }
 
 static json_t *pools_json(const struct show *show, const bool *in_pool)
@@ -81,8 +82,8 @@ static json_t *pools_json(const struct show *show, const bool *in_pool)
 	bool fine = list;
 	for (size_t i = 0; fine && i < show->model->pool_count; i++)
 		if (in_pool[i])
-			fine = append_text(list, show->model->pools[i].name);
-	return done(list, fine);
+			fine = part_append_text(list, show->model->pools[i].name);
+	return part_done(list, fine);
 }
 
 static bool is_draining(const struct show *show, const struct node *node)
@@ -97,11 +98,13 @@ static json_t *node_json(const struct show *show, const struct node *node, const
 {
 	char address[ADDR_TEXT_MAX];
 	json_t *json = json_object();
-	bool fine = put_text(json, "name", node->name) && put_text(json, "address", addr_format(&node->address, address)) &&
-		    put_text(json, "tunnel", node->tunnel ? node->tunnel->name : NULL) &&
-		    put_bool(json, "draining", is_draining(show, node)) &&
-		    put(json, "ports", ports_json(show, node, in_pool)) && put(json, "pools", pools_json(show, in_pool));
-	return done(json, fine);
+	bool fine = part_put_text(json, "name", node->name) &&
+		    part_put_text(json, "address", addr_format(&node->address, address)) &&
+		    part_put_text(json, "tunnel", node->tunnel ? node->tunnel->name : NULL) &&
+		    part_put_bool(json, "draining", is_draining(show, node)) &&
+		    part_put(json, "ports", ports_json(show, node, in_pool)) &&
+		    part_put(json, "pools", pools_json(show, in_pool));
+	return part_done(json, fine);
 }
 
 json_t *show_nodes(const struct show *show)
@@ -113,10 +116,10 @@ json_t *show_nodes(const struct show *show)
 	for (size_t i = 0; fine && i < model->node_count; i++) {
 		for (size_t j = 0; j < model->pool_count; j++)
 			in_pool[j] = is_in_pool(&model->pools[j], &model->nodes[i]);
-		fine = append(list, node_json(show, &model->nodes[i], in_pool));
+		fine = part_append(list, node_json(show, &model->nodes[i], in_pool));
 	}
 	free(in_pool);
-	return done(list, fine);
+	return part_done(list, fine);
 }
 
 static json_t *peer_json(struct arena *arena, const struct peer *peer)
@@ -130,12 +133,12 @@ static json_t *peer_json(struct arena *arena, const struct peer *peer)
 	json_t *allowed = json_array();
 	bool fine = allowed;
 	for (size_t i = 0; fine && i < peer->allowed_ip_count; i++)
-		fine = append_text(allowed, prefix_format(&peer->allowed_ips[i], prefix));
+		fine = part_append_text(allowed, prefix_format(&peer->allowed_ips[i], prefix));
 	json_t *json = json_object();
-	fine = put(json, "allowed_ips", done(allowed, fine)) && put_text(json, "name", peer->name) &&
-	       put_text(json, "endpoint", endpoint) &&
-	       put_text(json, "public_key", value_print_public_key(arena, peer->public_key));
-	return done(json, fine);
+	fine = part_put(json, "allowed_ips", part_done(allowed, fine)) && part_put_text(json, "name", peer->name) &&
+	       part_put_text(json, "endpoint", endpoint) &&
+	       part_put_text(json, "public_key", value_print_public_key(arena, peer->public_key));
+	return part_done(json, fine);
 }
 
 static json_t *tunnel_json(const struct show *show, struct arena *arena, const struct tunnel *tunnel)
@@ -143,16 +146,17 @@ static json_t *tunnel_json(const struct show *show, struct arena *arena, const s
 	json_t *addresses = json_array(), *peers = json_array();
 	bool fine = addresses && peers;
 	for (size_t i = 0; fine && i < tunnel->address_count; i++)
-		fine = append_text(addresses, interface_text(arena, &tunnel->addresses[i]));
+		fine = part_append_text(addresses, interface_text(arena, &tunnel->addresses[i]));
 	for (size_t i = 0; fine && i < tunnel->peer_count; i++)
-		fine = append(peers, peer_json(arena, &tunnel->peers[i]));
+		fine = part_append(peers, peer_json(arena, &tunnel->peers[i]));
 	json_t *json = json_object();
 	/* Both are given away, whatever becomes of the first. */
-	bool added = put(json, "addresses", addresses);
-	added = put(json, "peers", peers) && added;
-	fine = fine && added && put_text(json, "name", tunnel->name) && put_number(json, "listen", tunnel->listen) &&
-	       put_bool(json, "active", !show->tunnels_why) && put_text(json, "why", show->tunnels_why);
-	return done(json, fine);
+	bool added = part_put(json, "addresses", addresses);
+	added = part_put(json, "peers", peers) && added;
+	fine = fine && added && part_put_text(json, "name", tunnel->name) &&
+	       part_put_number(json, "listen", tunnel->listen) && part_put_bool(json, "active", !show->tunnels_why) &&
+	       part_put_text(json, "why", show->tunnels_why);
+	return part_done(json, fine);
 }
 
 json_t *show_tunnels(const struct show *show)
@@ -161,18 +165,18 @@ json_t *show_tunnels(const struct show *show)
 	json_t *list = json_array();
 	bool fine = arena && list;
 	for (size_t i = 0; fine && i < show->model->tunnel_count; i++)
-		fine = append(list, tunnel_json(show, arena, &show->model->tunnels[i]));
-	return done(list, fine);
+		fine = part_append(list, tunnel_json(show, arena, &show->model->tunnels[i]));
+	return part_done(list, fine);
 }
 
 /* seconds_left below 0: for good. */
 static json_t *ban_json(const char *address, const char *by, uint64_t expires, int64_t seconds_left)
 {
 	json_t *json = json_object();
-	bool fine = put_text(json, "address", address) && put_text(json, "by", by) &&
-		    put(json, "forward", json_null()) && put(json, "expires", show_time(expires)) &&
-		    put(json, "seconds_left", seconds_left < 0 ? json_null() : json_integer(seconds_left));
-	return done(json, fine);
+	bool fine = part_put_text(json, "address", address) && part_put_text(json, "by", by) &&
+		    part_put(json, "forward", json_null()) && part_put(json, "expires", show_time(expires)) &&
+		    part_put(json, "seconds_left", seconds_left < 0 ? json_null() : json_integer(seconds_left));
+	return part_done(json, fine);
 }
 
 static bool add_packet_bans(json_t *list, const struct show *show, const struct show_dynamic *set)
@@ -185,8 +189,8 @@ static bool add_packet_bans(json_t *list, const struct show *show, const struct 
 		struct prefix prefix = prefix_of(&element->addr, length);
 		char text[PREFIX_TEXT_MAX];
 		uint64_t left = (element->expires_ms + 999) / 1000;
-		fine = append(list, ban_json(prefix_format(&prefix, text), "limit", left ? show->now + left : 0,
-					     left ? (int64_t)left : -1));
+		fine = part_append(list, ban_json(prefix_format(&prefix, text), "limit", left ? show->now + left : 0,
+						  left ? (int64_t)left : -1));
 	}
 	return fine;
 }
@@ -200,13 +204,13 @@ json_t *show_bans(const struct show *show)
 		if (ban->expires && ban->expires <= show->now)
 			continue;
 		char text[PREFIX_TEXT_MAX];
-		fine = append(list, ban_json(prefix_format(&ban->prefix, text), "operator", ban->expires,
-					     ban->expires ? (int64_t)(ban->expires - show->now) : -1));
+		fine = part_append(list, ban_json(prefix_format(&ban->prefix, text), "operator", ban->expires,
+						  ban->expires ? (int64_t)(ban->expires - show->now) : -1));
 	}
 	for (size_t i = 0; fine && i < show->dynamic_count; i++)
 		if (!strcmp(show->dynamics[i].set, "bans4") || !strcmp(show->dynamics[i].set, "bans6"))
 			fine = add_packet_bans(list, show, &show->dynamics[i]);
-	return done(list, fine);
+	return part_done(list, fine);
 }
 
 static int newest_first(const void *a, const void *b)
@@ -227,12 +231,15 @@ json_t *show_history(const struct show_revision *revisions, size_t count)
 		qsort(order, count, sizeof(*order), newest_first);
 	for (size_t i = 0; fine && i < count; i++) {
 		json_t *json = json_object();
-		fine = put_number(json, "revision", order[i]->revision) && put(json, "time", show_time(order[i]->time)) &&
-		       put_text(json, "user", order[i]->user) && put_text(json, "message", order[i]->message) &&
-		       put_bool(json, "current", order[i]->current) && put_bool(json, "pending", order[i]->pending) &&
-		       put_text(json, "summary", order[i]->summary);
-		fine = append(list, json) && fine;
+		fine = part_put_number(json, "revision", order[i]->revision) &&
+		       part_put(json, "time", show_time(order[i]->time)) &&
+		       part_put_text(json, "user", order[i]->user) &&
+		       part_put_text(json, "message", order[i]->message) &&
+		       part_put_bool(json, "current", order[i]->current) &&
+		       part_put_bool(json, "pending", order[i]->pending) &&
+		       part_put_text(json, "summary", order[i]->summary);
+		fine = part_append(list, json) && fine;
 	}
 	free(order);
-	return done(list, fine);
+	return part_done(list, fine);
 }

@@ -17,7 +17,7 @@ struct metrics_forward {
 	const char *plane; /* "kernel", "proxy", "none" */
 	uint64_t connections; /* let in since the counter was made */
 	uint64_t open;
-	uint64_t packets, bytes;
+	uint64_t packets, bytes; /* since the counter was made; 0 where nobody counts them */
 	uint64_t limited; /* packets dropped by a limit */
 	uint64_t refused; /* connections refused because no backend was up */
 	uint32_t backends_up, backends_total;

@@ -1,4 +1,5 @@
-/* The route table of docs/api.md and matching against it. Pure. */
+/* The route table of docs/api.md and matching against it. Pure: who asks, and
+ * what comes of it, is decided elsewhere. */
 #include "routes.h"
 
 #include <stdio.h>

@@ -1,4 +1,5 @@
-/* Rise and fall, the timetable and the reading of HTTP answers of the prober. */
+/* The prober without its sockets: rise and fall, the timetable, and reading the
+ * status of HTTP answers. */
 #include "../../daemon/proxy/probe_http.h"
 #include "../../daemon/proxy/probe_state.h"
 
