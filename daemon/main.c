@@ -1,5 +1,6 @@
 /* edged: one program, several roles. Decides which one this process is. */
 #include "api/api.h"
+#include "guard.h"
 #include "log.h"
 #include "options.h"
 #include "proxy/probe.h"
@@ -29,5 +30,7 @@ int main(int argc, char **argv)
 		return r < 0 ? 2 : 0;
 	if (options.role)
 		return run_role(&options) < 0 ? 1 : 0;
+	if (options.expire_pending)
+		return guard_main(&options) < 0 ? 1 : 0;
 	return server_main(&options) < 0 ? 1 : 0;
 }

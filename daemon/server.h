@@ -6,3 +6,6 @@
 
 /* Runs until SIGTERM or SIGINT. 0, or -errno after the reason was logged. */
 int server_main(const struct options *options);
+/* One-shot, for a pending confirmation that is overdue while no edged runs: bring
+ * back the committed revision. 0 also when another edged holds the lock. */
+int server_expire(const struct options *options);

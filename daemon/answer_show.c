@@ -1,0 +1,265 @@
+/* What is shown: status, forwards, nodes, rules, limits, bans, explain. Reads
+ * the server's state and changes nothing. */
+#include "answer_show.h"
+
+#include "../rules/ask/ask.h"
+#include "../rules/ask/question.h"
+#include "../rules/state/compile.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ROLES_MOST 300
+
+bool answer_ready(struct server *server, struct request *request)
+{
+	if (engine_model(server->engine))
+		return true;
+	reply_error(server, request->id, 409, NULL, "no configuration is in force yet%s%s",
+		    server->closed_why ? ": " : "", server->closed_why ? server->closed_why : "");
+	return false;
+}
+
+void answer_fill(struct server *server, struct request *request, struct show *show)
+{
+	uint64_t now = server_now();
+	*show = (struct show){.model = engine_model(server->engine),
+			      .run = runtime_view(server->runtime, now),
+			      .desired = engine_desired(server->engine),
+			      .now = now,
+			      .tunnels_why = "tunnels are not part of this version yet"};
+	show->health = runtime_health(server->runtime, &show->health_count);
+	struct counter_value *values;
+	if (server->kernel->ops->counters(server->kernel, request->arena, &values, &show->counter_count) == 0)
+		show->counters = values;
+}
+
+/* The content of the dynamic sets; only those whose name begins with prefix. */
+static void fill_dynamics(struct server *server, struct request *request, struct show *show, const char *prefix)
+{
+	const struct state *desired = show->desired;
+	struct show_dynamic *list = arena_array(request->arena, desired->set_count + 1, struct show_dynamic);
+	for (size_t i = 0; list && i < desired->set_count; i++) {
+		const struct set *set = &desired->sets[i];
+		struct dynamic_element *elements;
+		size_t count;
+		if (!set->dynamic || strncmp(set->name, prefix, strlen(prefix)) != 0 ||
+		    server->kernel->ops->dynamic_elements(server->kernel, set->name, request->arena, &elements, &count) < 0)
+			continue;
+		list[show->dynamic_count++] = (struct show_dynamic){set->name, elements, count};
+	}
+	show->dynamics = list;
+}
+
+static json_t *status_pending(struct server *server)
+{
+	struct history_pending pending;
+	if (!history_pending(server->history, &pending))
+		return json_null();
+	uint64_t left = history_pending_seconds_left(&pending);
+	return json_pack("{s:i, s:o, s:I}", "revision", (int)pending.revision, "deadline", show_time(server_now() + left),
+			 "seconds_left", (json_int_t)left);
+}
+
+static json_t *status_inactive(const struct model *model)
+{
+	json_t *list = json_array();
+	size_t headers = 0, syn = 0;
+	for (size_t i = 0; model && i < model->forward_count; i++) {
+		headers += model->forwards[i].proxy_protocol != PROXY_NONE && model->forwards[i].via != VIA_PROXY;
+		syn += model->forwards[i].synproxy == TOGGLE_ON;
+	}
+	if (model && model->tunnel_count)
+		json_array_append_new(list, json_pack("{s:s, s:s}", "section", "wireguard", "why",
+						      "tunnels are not part of this version yet: nodes behind one count as down"));
+	if (headers)
+		json_array_append_new(list, json_pack("{s:s, s:s}", "section", "forwards.*.via", "why",
+						      "the kernel path for the PROXY header is not part of this version yet: the user-space forwarder serves these forwards"));
+	if (syn)
+		json_array_append_new(list, json_pack("{s:s, s:s}", "section", "forwards.*.synproxy", "why",
+						      "synproxy is not part of this version yet"));
+	return list;
+}
+
+static json_t *status_roles(struct server *server)
+{
+	struct role_info list[ROLES_MOST];
+	size_t count = roles_list(server->roles, list, ROLES_MOST);
+	json_t *roles = json_array();
+	json_array_append_new(roles, json_pack("{s:s, s:i, s:s}", "name", "main", "pid", (int)getpid(), "state", "running"));
+	for (size_t i = 0; i < count; i++) {
+		char name[32];
+		snprintf(name, sizeof(name), list[i].role == ROLE_PROXY ? "%s %u" : "%s", role_names[list[i].role], list[i].index);
+		json_array_append_new(roles, json_pack("{s:s, s:i, s:s}", "name", name, "pid", (int)list[i].pid, "state",
+						       list[i].state));
+	}
+	return roles;
+}
+
+static json_t *status_nodes(const struct show *show)
+{
+	int up = 0, down = 0;
+	for (size_t i = 0; show->model && i < show->model->node_count; i++) {
+		bool any = false;
+		for (size_t j = 0; j < show->health_count; j++)
+			any |= show->health[j].up && strcmp(show->health[j].node, show->model->nodes[i].name) == 0;
+		up += any;
+		down += !any;
+	}
+	return json_pack("{s:i, s:i, s:i}", "up", up, "down", down, "draining", (int)show->run->draining_count);
+}
+
+void answer_status(struct server *server, struct request *request)
+{
+	struct show show = {.model = engine_model(server->engine), .run = runtime_view(server->runtime, server_now())};
+	show.health = runtime_health(server->runtime, &show.health_count);
+	int kernel = 0, proxy = 0, down = 0;
+	for (size_t i = 0; show.model && i < show.model->forward_count; i++) {
+		enum plane v4 = compile_plane(show.model, show.run, &show.model->forwards[i], FAMILY_V4).plane;
+		enum plane v6 = compile_plane(show.model, show.run, &show.model->forwards[i], FAMILY_V6).plane;
+		kernel += v4 == PLANE_KERNEL || v6 == PLANE_KERNEL;
+		proxy += v4 == PLANE_PROXY && v6 != PLANE_KERNEL;
+		down += v4 == PLANE_NONE && v6 == PLANE_NONE;
+	}
+	int total = show.model ? (int)show.model->forward_count : 0;
+	json_t *warnings = show_diags(&server->warnings, DIAG_WARNING);
+	if (server->closed_why)
+		json_array_insert_new(warnings, 0, show_text(server->closed_why));
+	const struct state *desired = engine_desired(server->engine);
+	json_t *json = json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:{s:i, s:i}, s:{s:b, s:I, s:b}, s:o, s:o, s:{s:i, s:i, s:i}}",
+		"version", EDGED_VERSION, "revision", (int)server->revision, "applied_at", show_time(server->applied_at),
+		"pending", status_pending(server), "warnings", warnings, "inactive", status_inactive(show.model),
+		"planes", "kernel", kernel, "proxy", proxy,
+		"kernel", "owner", desired && desired->owner, "generation", (json_int_t)engine_generation(server->engine),
+		"in_sync", engine_in_sync(server->engine), "roles", status_roles(server), "nodes", status_nodes(&show),
+		"forwards", "total", total, "up", total - down, "down", down);
+	reply_json(server, request->id, 200, json);
+}
+
+void answer_nodes(struct server *server, struct request *request)
+{
+	struct show show;
+	if (!answer_ready(server, request))
+		return;
+	answer_fill(server, request, &show);
+	reply_json(server, request->id, 200, show_nodes(&show));
+}
+
+void answer_rules(struct server *server, struct request *request)
+{
+	struct show show;
+	if (!answer_ready(server, request))
+		return;
+	answer_fill(server, request, &show);
+	reply_json(server, request->id, 200, show_rules(&show));
+}
+
+void answer_tunnels(struct server *server, struct request *request)
+{
+	struct show show;
+	if (!answer_ready(server, request))
+		return;
+	answer_fill(server, request, &show);
+	reply_json(server, request->id, 200, show_tunnels(&show));
+}
+
+void answer_limits(struct server *server, struct request *request)
+{
+	struct show show;
+	if (!answer_ready(server, request))
+		return;
+	answer_fill(server, request, &show);
+	fill_dynamics(server, request, &show, "");
+	reply_json(server, request->id, 200, show_limits(&show));
+}
+
+void answer_bans(struct server *server, struct request *request)
+{
+	struct show show;
+	if (!answer_ready(server, request))
+		return;
+	answer_fill(server, request, &show);
+	fill_dynamics(server, request, &show, "bans");
+	reply_json(server, request->id, 200, show_bans(&show));
+}
+
+void answer_version(struct server *server, struct request *request)
+{
+	reply_json(server, request->id, 200, json_pack("{s:s, s:i}", "version", EDGED_VERSION, "api", 1));
+}
+
+/* This machine's addresses, which no configuration names. */
+static struct surroundings own_addresses(struct arena *arena)
+{
+	struct ifaddrs *list = NULL;
+	struct surroundings around = {0};
+	if (getifaddrs(&list) < 0)
+		return around;
+	struct addr *own = NULL;
+	size_t count = 0, capacity = 0;
+	for (struct ifaddrs *at = list; at; at = at->ifa_next) {
+		int family = at->ifa_addr ? at->ifa_addr->sa_family : AF_UNSPEC;
+		if (family != AF_INET && family != AF_INET6)
+			continue;
+		struct addr *grown = arena_grow(arena, own, count, sizeof(*own), &capacity);
+		if (!grown)
+			break;
+		own = grown;
+		own[count] = (struct addr){.family = family == AF_INET ? FAMILY_V4 : FAMILY_V6};
+		if (family == AF_INET)
+			memcpy(own[count].bytes, &((struct sockaddr_in *)(void *)at->ifa_addr)->sin_addr, 4);
+		else
+			memcpy(own[count].bytes, &((struct sockaddr_in6 *)(void *)at->ifa_addr)->sin6_addr, 16);
+		count++;
+	}
+	freeifaddrs(list);
+	around.own = own;
+	around.own_count = count;
+	return around;
+}
+
+static const char *const plane_names[] = {[PLANE_NONE] = "none", [PLANE_KERNEL] = "kernel", [PLANE_PROXY] = "proxy"};
+static const char *const verdict_names[] = {
+	[EXPECT_ACCEPT] = "accept", [EXPECT_DROP] = "drop", [EXPECT_REJECT] = "reject"};
+
+static json_t *explain_json(const struct answer *answer)
+{
+	json_t *nodes = json_array(), *steps = json_array();
+	for (size_t i = 0; i < answer->node_count; i++)
+		json_array_append_new(nodes, show_text(answer->nodes[i]->name));
+	for (size_t i = 0; i < answer->step_count; i++)
+		json_array_append_new(steps, show_text(answer->steps[i]));
+	return json_pack("{s:s, s:s, s:o, s:o, s:i, s:o, s:s, s:o, s:i, s:b, s:o, s:o}",
+		"verdict", verdict_names[answer->verdict], "by", decided_by_names[answer->by], "name", show_text(answer->name),
+		"file", show_text(answer->at.file), "line", (int)answer->at.line,
+		"forward", show_text(answer->forward ? answer->forward->name : NULL), "plane", plane_names[answer->plane],
+		"nodes", nodes, "target_port", (int)answer->target_port, "snat", answer->snat,
+		"snat_rule", show_text(answer->snat_rule ? answer->snat_rule->name : NULL), "steps", steps);
+}
+
+void answer_explain(struct server *server, struct request *request)
+{
+	if (!answer_ready(server, request))
+		return;
+	const char *from = json_string_value(json_object_get(request->body, "from"));
+	const char *to = json_string_value(json_object_get(request->body, "to"));
+	const char *in = json_string_value(json_object_get(request->body, "in"));
+	struct question question;
+	const char *error = NULL;
+	const struct model *model = engine_model(server->engine);
+	if (!from || !to || !in || question_parse(model, from, to, in, request->arena, &question, &error) < 0) {
+		reply_error(server, request->id, 400, NULL, "%s", error ? error : "explain takes from, to and in");
+		return;
+	}
+	struct surroundings around = own_addresses(request->arena);
+	struct answer answer;
+	if (ask_packet(model, runtime_view(server->runtime, server_now()), &around, &question, request->arena, &answer) < 0) {
+		reply_error(server, request->id, 500, NULL, "out of memory");
+		return;
+	}
+	reply_json(server, request->id, 200, explain_json(&answer));
+}

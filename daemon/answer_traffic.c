@@ -1,0 +1,256 @@
+/* Answers that need the forwarder's own figures: forwards, connections, metrics.
+ * The workers are asked first, and the answer follows when they have replied. */
+#include "answer_show.h"
+#include "connections.h"
+#include "gather.h"
+#include "proxy/report.h"
+
+#include "../rules/state/compile.h"
+
+#include <dirent.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static struct show_use *use_of(struct arena *arena, struct show *show, size_t *capacity, const char *forward)
+{
+	struct show_use *uses = (struct show_use *)show->uses;
+	for (size_t i = 0; i < show->use_count; i++)
+		if (strcmp(uses[i].forward, forward) == 0)
+			return &uses[i];
+	uses = arena_grow(arena, uses, show->use_count, sizeof(*uses), capacity);
+	if (!uses)
+		return NULL;
+	uses[show->use_count] = (struct show_use){.forward = forward};
+	show->uses = uses;
+	return &uses[show->use_count++];
+}
+
+static void sum_uses(struct arena *arena, const struct gathered *gathered, struct show *show)
+{
+	size_t capacity = 0;
+	for (size_t i = 0; i < gathered->count; i++) {
+		struct report *report;
+		if (report_decode(gathered->data[i], gathered->length[i], arena, &report) < 0)
+			continue;
+		for (size_t j = 0; j < report->service_count; j++) {
+			const struct report_service *service = &report->services[j];
+			struct show_use *use = use_of(arena, show, &capacity, service->forward);
+			if (!use)
+				return;
+			use->open += service->counters.open;
+			use->bytes += service->counters.bytes_in + service->counters.bytes_out;
+			use->refused += service->counters.refused;
+		}
+	}
+	connections_add_uses(show->model, arena, show);
+}
+
+/* The request is gone by now; what follows needs no more than its id. */
+static void forwards_done(struct server *server, uint32_t id, const char *text, const struct gathered *gathered)
+{
+	(void)text;
+	cleanup_arena struct arena *arena = arena_new();
+	struct request request = {.id = id, .arena = arena};
+	struct show show;
+	if (!arena || !answer_ready(server, &request))
+		return;
+	answer_fill(server, &request, &show);
+	sum_uses(arena, gathered, &show);
+	reply_json(server, id, 200, show_forwards(&show));
+}
+
+void answer_forwards(struct server *server, struct request *request)
+{
+	gather_start(server, GATHER_COUNTERS, request->id, NULL, forwards_done);
+}
+
+static void connections_done(struct server *server, uint32_t id, const char *text, const struct gathered *gathered)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	struct request request = {.id = id, .arena = arena};
+	if (!arena || !answer_ready(server, &request))
+		return;
+	const struct model *model = engine_model(server->engine);
+	json_t *list = json_array();
+	for (size_t i = 0; i < gathered->count; i++) {
+		struct report *report;
+		if (report_decode(gathered->data[i], gathered->length[i], arena, &report) == 0)
+			connections_add_proxied(report, text, list);
+	}
+	connections_add_kernel(model, text, arena, list);
+	reply_json(server, id, 200, list);
+}
+
+void answer_connections(struct server *server, struct request *request)
+{
+	const char *forward = request_query(request, "forward");
+	const struct model *model = engine_model(server->engine);
+	if (forward && model && !model_find_forward(model, forward)) {
+		reply_error(server, request->id, 404, NULL, "no forward is called \"%s\" (see `edgectl show forwards`)", forward);
+		return;
+	}
+	gather_start(server, GATHER_CONNECTIONS, request->id, forward, connections_done);
+}
+
+static uint64_t counter(const struct show *show, const char *prefix, const char *name, const char *suffix, bool bytes)
+{
+	char full[128];
+	snprintf(full, sizeof(full), "%s%s%s", prefix, name, suffix);
+	for (size_t i = 0; i < show->counter_count; i++)
+		if (strcmp(show->counters[i].name, full) == 0)
+			return bytes ? show->counters[i].bytes : show->counters[i].packets;
+	return 0;
+}
+
+static void metrics_forwards(struct arena *arena, const struct show *show, struct metrics *metrics)
+{
+	static const char *const planes[] = {[PLANE_NONE] = "none", [PLANE_KERNEL] = "kernel", [PLANE_PROXY] = "proxy"};
+	struct metrics_forward *list = arena_array(arena, show->model->forward_count + 1, struct metrics_forward);
+	for (size_t i = 0; list && i < show->model->forward_count; i++) {
+		const struct forward *forward = &show->model->forwards[i];
+		struct plane_choice v4 = compile_plane(show->model, show->run, forward, FAMILY_V4);
+		struct plane_choice v6 = compile_plane(show->model, show->run, forward, FAMILY_V6);
+		const struct plane_choice *choice = v4.plane == PLANE_NONE ? &v6 : &v4;
+		struct metrics_forward *out = &list[metrics->forward_count++];
+		*out = (struct metrics_forward){.name = forward->name,
+						.pool = forward->pool->name,
+						.plane = planes[choice->plane],
+						.connections = counter(show, "fwd-", forward->name, "", false),
+						.limited = counter(show, "fwd-", forward->name, "-limit", false),
+						.refused = counter(show, "fwd-", forward->name, "-down", false),
+						.backends_up = (uint32_t)choice->healthy,
+						.backends_total = (uint32_t)forward->pool->node_count};
+		for (size_t j = 0; j < show->use_count; j++) {
+			if (strcmp(show->uses[j].forward, forward->name) != 0)
+				continue;
+			out->open = show->uses[j].open;
+			out->packets = show->uses[j].packets;
+			out->bytes = show->uses[j].bytes;
+			out->refused += show->uses[j].refused;
+		}
+	}
+	metrics->forwards = list;
+}
+
+static void metrics_nodes(struct arena *arena, const struct show *show, struct metrics *metrics)
+{
+	struct metrics_node *nodes = arena_array(arena, show->model->node_count + 1, struct metrics_node);
+	struct metrics_backend *backends = arena_array(arena, show->health_count + 1, struct metrics_backend);
+	if (!nodes || !backends)
+		return;
+	for (size_t i = 0; i < show->health_count; i++)
+		backends[i] = (struct metrics_backend){show->health[i].node, show->health[i].port, show->health[i].up};
+	for (size_t i = 0; i < show->model->node_count; i++) {
+		nodes[i].name = show->model->nodes[i].name;
+		for (size_t j = 0; j < show->health_count; j++)
+			nodes[i].up |= show->health[j].up && strcmp(show->health[j].node, nodes[i].name) == 0;
+		for (size_t j = 0; j < show->run->draining_count; j++)
+			nodes[i].draining |= strcmp(show->run->draining[j], nodes[i].name) == 0;
+	}
+	metrics->nodes = nodes;
+	metrics->node_count = show->model->node_count;
+	metrics->backends = backends;
+	metrics->backend_count = show->health_count;
+}
+
+static void metrics_rules(struct arena *arena, const struct show *show, struct metrics *metrics)
+{
+	static const char *const other[] = {"management", "implied"};
+	size_t count = show->model->rule_count + 2;
+	struct metrics_rule *rules = arena_array(arena, count, struct metrics_rule);
+	struct metrics_drop *drops = arena_array(arena, show->counter_count + 1, struct metrics_drop);
+	if (!rules || !drops)
+		return;
+	for (size_t i = 0; i < 2; i++)
+		rules[i] = (struct metrics_rule){other[i], "accept", counter(show, "", other[i], "", false),
+						 counter(show, "", other[i], "", true), 0};
+	for (size_t i = 0; i < show->model->rule_count; i++) {
+		const struct rule *rule = &show->model->rules[i];
+		rules[i + 2] = (struct metrics_rule){rule->name, action_names[rule->action],
+						     counter(show, "rule-", rule->name, "", false),
+						     counter(show, "rule-", rule->name, "", true),
+						     counter(show, "rule-", rule->name, "-limit", false)};
+	}
+	for (size_t i = 0; i < show->counter_count; i++) {
+		const char *name = show->counters[i].name;
+		if (strncmp(name, "rule-", 5) == 0 || strncmp(name, "fwd-", 4) == 0 || strncmp(name, "snat-", 5) == 0 ||
+		    strcmp(name, "management") == 0 || strcmp(name, "implied") == 0)
+			continue;
+		drops[metrics->drop_count++] =
+			(struct metrics_drop){name, show->counters[i].packets, show->counters[i].bytes};
+	}
+	metrics->rules = rules;
+	metrics->rule_count = count;
+	metrics->drops = drops;
+}
+
+static void metrics_process(struct server *server, struct arena *arena, struct metrics *metrics)
+{
+	struct rusage usage;
+	if (getrusage(RUSAGE_SELF, &usage) == 0)
+		metrics->cpu_seconds = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+				       (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+	FILE *file = fopen("/proc/self/statm", "re");
+	unsigned long long size, resident;
+	if (file && fscanf(file, "%llu %llu", &size, &resident) == 2)
+		metrics->resident_bytes = resident * (uint64_t)sysconf(_SC_PAGESIZE);
+	if (file)
+		fclose(file);
+	DIR *folder = opendir("/proc/self/fd");
+	while (folder && readdir(folder))
+		metrics->open_fds++;
+	if (folder)
+		closedir(folder);
+	struct role_info *list = arena_array(arena, 300, struct role_info);
+	struct metrics_role *roles = arena_array(arena, 301, struct metrics_role);
+	if (!list || !roles)
+		return;
+	size_t count = roles_list(server->roles, list, 300);
+	roles[0] = (struct metrics_role){.role = "main", .running = true};
+	for (size_t i = 0; i < count; i++)
+		roles[i + 1] = (struct metrics_role){role_names[list[i].role], list[i].index, list[i].pid != 0, list[i].restarts};
+	metrics->roles = roles;
+	metrics->role_count = count + 1;
+}
+
+static void metrics_done(struct server *server, uint32_t id, const char *text, const struct gathered *gathered)
+{
+	(void)text;
+	cleanup_arena struct arena *arena = arena_new();
+	struct request request = {.id = id, .arena = arena};
+	struct history_pending pending = {0};
+	struct show show;
+	if (!arena || !answer_ready(server, &request))
+		return;
+	answer_fill(server, &request, &show);
+	sum_uses(arena, gathered, &show);
+	struct metrics metrics = {.version = EDGED_VERSION,
+				  .revision = server->revision,
+				  .applied_at = server->applied_at,
+				  .pending = history_pending(server->history, &pending),
+				  .pending_deadline = pending.deadline,
+				  .in_sync = engine_in_sync(server->engine),
+				  .warnings = (uint32_t)server->warnings.count,
+				  .started_at = server->started_at,
+				  .applies = server->applies,
+				  .repairs = server->repairs,
+				  .operator_bans = show.run->ban_count};
+	metrics_forwards(arena, &show, &metrics);
+	metrics_nodes(arena, &show, &metrics);
+	metrics_rules(arena, &show, &metrics);
+	metrics_process(server, arena, &metrics);
+	char *out;
+	size_t length;
+	if (metrics_render(&metrics, &out, &length) < 0) {
+		reply_error(server, id, 500, NULL, "out of memory");
+		return;
+	}
+	reply_text(server, id, 200, METRICS_CONTENT_TYPE, out, length);
+	free(out);
+}
+
+void answer_metrics(struct server *server, struct request *request)
+{
+	gather_start(server, GATHER_COUNTERS, request->id, NULL, metrics_done);
+}

@@ -1,0 +1,442 @@
+/* Loading, applying and taking back configurations. Writes history and the
+ * configuration folder; the kernel is the engine's. */
+#include "apply.h"
+
+#include "guard.h"
+#include "log.h"
+#include "outlaw.h"
+
+#include "../rules/ask/ask.h"
+#include "../rules/state/changes.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+static uint64_t monotonic_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+struct lookup {
+	struct server *server;
+	const struct source_file *files;
+	size_t count;
+	struct arena *arena;
+};
+
+/* Blocklists: from the files that were given, else from the configuration folder. */
+static int open_referred(void *context, const char *name, struct source_file *ret_file)
+{
+	struct lookup *lookup = context;
+	for (size_t i = 0; i < lookup->count; i++) {
+		if (strcmp(lookup->files[i].name, name) == 0) {
+			*ret_file = lookup->files[i];
+			return 0;
+		}
+	}
+	return folder_read_file(lookup->server->options.config, name, lookup->arena, ret_file);
+}
+
+static bool is_yaml(const struct source_file *file)
+{
+	return strcmp(file->name, "edged.yaml") == 0 || strncmp(file->name, "conf.d/", 7) == 0;
+}
+
+int apply_load(struct server *server, const struct source_file *files, size_t file_count, struct arena *arena,
+	       struct diag_list *diags, struct model **ret_model)
+{
+	struct source_file *yaml = arena_array(arena, file_count + 1, struct source_file);
+	if (!yaml)
+		return -ENOMEM;
+	size_t count = 0;
+	for (size_t i = 0; i < file_count; i++)
+		if (is_yaml(&files[i]))
+			yaml[count++] = files[i];
+	struct lookup lookup = {server, files, file_count, arena};
+	struct source_set sources = {.main = yaml, .main_count = count, .open = open_referred, .context = &lookup};
+	cleanup_model struct model *model = NULL;
+	int r = model_load(&sources, engine_model(server->engine), diags, &model);
+	if (r < 0)
+		return r;
+	struct surroundings around = {0};
+	if (ask_expectations(model, &around, arena, diags) > 0)
+		return -EINVAL;
+	*ret_model = model;
+	model = NULL;
+	return 0;
+}
+
+static void fail(struct apply_result *result, unsigned status, const char *error)
+{
+	result->status = status;
+	result->error = error ? error : "out of memory";
+}
+
+static void remember_warnings(struct server *server, const struct diag_list *diags)
+{
+	struct arena *arena = arena_new();
+	if (!arena)
+		return;
+	struct diag_list warnings;
+	diag_init(&warnings, arena);
+	for (size_t i = 0; i < diags->count; i++)
+		if (diags->items[i].severity == DIAG_WARNING)
+			diag_add(&warnings, DIAG_WARNING, diags->items[i].at, diags->items[i].path, "%s", diags->items[i].text);
+	arena_free(&server->warnings_arena);
+	server->warnings_arena = arena;
+	server->warnings = warnings;
+}
+
+/* Kernel and forwarder to model (taken on success). */
+static int bring_up(struct server *server, struct model **model, struct arena *arena, struct apply_result *result)
+{
+	uint64_t now = server_now();
+	const struct rundata *run = runtime_view(server->runtime, now);
+	const char *error = NULL;
+	int r = push_prepare(server->push, *model, run, arena, &error);
+	if (r < 0) {
+		fail(result, 409, error);
+		return r;
+	}
+	r = engine_apply(server->engine, model, now, arena, &result->report);
+	if (r < 0) {
+		const char *text = result->report.error;
+		if (result->report.at.line)
+			text = arena_printf(arena, "%s:%u: %s", result->report.at.file, result->report.at.line, text);
+		fail(result, 500, text);
+		/* Sockets that were bound for what did not come. */
+		if (engine_model(server->engine))
+			push_send(server->push, engine_model(server->engine), runtime_view(server->runtime, now), server->roles);
+		return r;
+	}
+	runtime_keep_only(server->runtime, engine_model(server->engine));
+	r = push_send(server->push, engine_model(server->engine), runtime_view(server->runtime, now), server->roles);
+	if (r < 0)
+		log_error("push", "the forwarder could not be told of the new configuration: %s", strerror(-r));
+	outlaw_connections(engine_model(server->engine), runtime_view(server->runtime, now));
+	server->applied_at = now;
+	server->closed = false;
+	server->closed_why = NULL;
+	server_metrics_listener(server);
+	return 0;
+}
+
+void apply_summarise(const struct model *before, const struct model *after, struct arena *arena,
+		      struct apply_result *result)
+{
+	struct changes changes;
+	if (changes_list(before, after, arena, &changes) == 0) {
+		result->summary = changes.lines;
+		result->summary_count = changes.count;
+	}
+}
+
+static void count(struct server *server, const struct apply_result *result, uint64_t took)
+{
+	if (result->status == 200 && result->changed)
+		server->applies.succeeded++;
+	else if (result->status == 200)
+		server->applies.unchanged++;
+	else if (result->status < 500)
+		server->applies.refused++;
+	else
+		server->applies.failed++;
+	if (result->status == 200)
+		metrics_count_apply(&server->applies, took);
+}
+
+static void apply_checked(struct server *server, const struct apply_request *request, struct arena *arena,
+			  struct diag_list *diags, struct apply_result *result)
+{
+	uint64_t start = monotonic_ms();
+	struct history_pending pending;
+	if (history_pending(server->history, &pending)) {
+		fail(result, 409, arena_printf(arena, "revision %u waits for its confirmation: `edgectl confirm` or `edgectl rollback` first", pending.revision));
+		return;
+	}
+	cleanup_model struct model *model = NULL;
+	int r = apply_load(server, request->files, request->file_count, arena, diags, &model);
+	result->load_ms = monotonic_ms() - start;
+	if (r < 0) {
+		fail(result, r == -EINVAL ? 422 : 500,
+		     r == -EINVAL ? arena_printf(arena, "the configuration has %zu error%s; nothing was changed", diags->errors,
+						 diags->errors == 1 ? "" : "s")
+				  : strerror(-r));
+		return;
+	}
+	apply_summarise(engine_model(server->engine), model, arena, result);
+
+	struct history_meta meta = {.time = server_now(),
+				    .user = request->user,
+				    .message = request->message,
+				    .summary = result->summary_count ? result->summary[0] : "no change"};
+	uint32_t revision;
+	const char *error = NULL;
+	r = history_add(server->history, request->files, request->file_count, &meta, arena, &revision, &error);
+	if (r == 0 && request->confirm_seconds)
+		r = history_set_pending(server->history, revision, request->confirm_seconds, arena, &error);
+	if (r < 0) {
+		fail(result, 500, arena_printf(arena, "cannot store the revision, so nothing was changed: %s", error ? error : strerror(-r)));
+		return;
+	}
+	r = bring_up(server, &model, arena, result);
+	if (r < 0) {
+		history_discard(server->history, revision);
+		return;
+	}
+	if (!request->confirm_seconds) {
+		r = history_commit(server->history, revision, arena, &error);
+		if (r < 0)
+			log_error("history", "revision %u is in force, but could not be marked so: %s; a reboot brings the one before", revision, error ? error : strerror(-r));
+	}
+	if (request->write_folder)
+		folder_write(server->options.config, request->files, request->file_count, arena, &error);
+	server->revision = revision;
+	remember_warnings(server, diags);
+	server_set_timers(server);
+	if (request->confirm_seconds && (r = guard_start(&server->options)) < 0)
+		log_warning("apply", "no guard watches the deadline beside this process: %s", strerror(-r));
+	result->revision = revision;
+	result->changed = result->report.step_count || result->summary_count;
+	result->status = 200;
+	log_info("apply", "revision %u by %s: %zu steps, load %llu ms, diff %llu ms, commit %llu ms, verify %llu ms", revision,
+		 request->user, result->report.step_count, (unsigned long long)result->load_ms,
+		 (unsigned long long)result->report.diff_ms, (unsigned long long)result->report.commit_ms,
+		 (unsigned long long)result->report.verify_ms);
+}
+
+void apply_files(struct server *server, const struct apply_request *request, struct arena *arena, struct diag_list *diags,
+		 struct apply_result *ret_result)
+{
+	uint64_t start = monotonic_ms();
+	*ret_result = (struct apply_result){0};
+	apply_checked(server, request, arena, diags, ret_result);
+	diag_sort(diags);
+	count(server, ret_result, monotonic_ms() - start);
+}
+
+/* Names of the blocklists that the model refers to, read from the folder into the list of files. */
+static int add_blocklists(struct server *server, struct arena *arena, struct source_file **files, size_t *count,
+			  struct diag_list *diags)
+{
+	struct source_set sources = {.main = *files, .main_count = *count};
+	struct lookup lookup = {server, *files, *count, arena};
+	sources.open = open_referred;
+	sources.context = &lookup;
+	cleanup_model struct model *model = NULL;
+	int r = model_load(&sources, engine_model(server->engine), diags, &model);
+	if (r < 0)
+		return r;
+	struct source_file *all = arena_array(arena, *count + model->blocklist_count + 1, struct source_file);
+	if (!all)
+		return -ENOMEM;
+	memcpy(all, *files, *count * sizeof(*all));
+	size_t used = *count;
+	for (size_t i = 0; i < model->blocklist_count; i++) {
+		bool given = false;
+		for (size_t j = 0; j < used && !given; j++)
+			given = strcmp(all[j].name, model->blocklists[i].file) == 0;
+		if (!given && open_referred(&lookup, model->blocklists[i].file, &all[used]) == 0)
+			used++;
+	}
+	*files = all;
+	*count = used;
+	return 0;
+}
+
+int apply_complete(struct server *server, struct arena *arena, struct source_file **files, size_t *count)
+{
+	struct diag_list diags;
+	diag_init(&diags, arena);
+	int r = add_blocklists(server, arena, files, count, &diags);
+	/* What is wrong with the files is told by the load that follows. */
+	return r == -EINVAL ? 0 : r;
+}
+
+int apply_read_folder(struct server *server, struct arena *arena, struct source_file **ret_files, size_t *ret_count,
+		      const char **ret_error)
+{
+	int r = folder_read(server->options.config, arena, ret_files, ret_count, ret_error);
+	if (r < 0)
+		return r;
+	return apply_complete(server, arena, ret_files, ret_count);
+}
+
+/* A stored revision into force, without a new one: at the start, and when a confirmation did not come. */
+static int bring_up_revision(struct server *server, uint32_t revision, struct arena *arena, bool write_folder)
+{
+	struct source_file *files;
+	size_t count;
+	const char *error = NULL;
+	int r = history_load(server->history, revision, arena, &files, &count, &error);
+	if (r < 0) {
+		log_error("apply", "revision %u cannot be read: %s", revision, error ? error : strerror(-r));
+		return r;
+	}
+	struct diag_list diags;
+	struct apply_result result = {0};
+	cleanup_model struct model *model = NULL;
+	diag_init(&diags, arena);
+	r = apply_load(server, files, count, arena, &diags, &model);
+	for (size_t i = 0; r < 0 && i < diags.count; i++)
+		log_error("apply", "revision %u: %s", revision, diag_format(arena, &diags.items[i]));
+	if (r < 0)
+		return r;
+	r = bring_up(server, &model, arena, &result);
+	if (r < 0) {
+		log_error("apply", "revision %u: %s", revision, result.error);
+		return r;
+	}
+	if (write_folder && folder_write(server->options.config, files, count, arena, &error) < 0)
+		log_error("apply", "the configuration folder could not be written: %s", error);
+	server->revision = revision;
+	remember_warnings(server, &diags);
+	log_info("apply", "revision %u is in force, %zu steps", revision, result.report.step_count);
+	return 0;
+}
+
+void apply_rollback(struct server *server, uint32_t revision, const char *user, const char *message, struct arena *arena,
+		    struct apply_result *ret_result)
+{
+	*ret_result = (struct apply_result){0};
+	struct apply_request request = {
+		.user = user, .message = message, .write_folder = true};
+	struct source_file *files;
+	const char *error = NULL;
+	if (history_load(server->history, revision, arena, &files, &request.file_count, &error) < 0) {
+		fail(ret_result, 404, error);
+		return;
+	}
+	request.files = files;
+	struct history_pending pending;
+	bool was_pending = history_pending(server->history, &pending);
+	if (was_pending && history_clear_pending(server->history) < 0) {
+		fail(ret_result, 500, "cannot remove the pending record: is the disk full?");
+		return;
+	}
+	struct diag_list diags;
+	diag_init(&diags, arena);
+	apply_files(server, &request, arena, &diags, ret_result);
+	if (ret_result->status == 422 && diags.count)
+		ret_result->error = diag_format(arena, &diags.items[0]);
+}
+
+int apply_confirm(struct server *server, uint32_t *ret_revision)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	struct history_pending pending;
+	const char *error = NULL;
+	if (!arena)
+		return -ENOMEM;
+	if (!history_pending(server->history, &pending))
+		return -ENOENT;
+	/* Overdue: the way back has begun, a late confirmation must not cross it. */
+	if (history_pending_seconds_left(&pending) == 0)
+		return -ETIME;
+	int r = history_commit(server->history, pending.revision, arena, &error);
+	if (r < 0)
+		return r;
+	server_set_timers(server);
+	log_info("apply", "revision %u is confirmed", pending.revision);
+	*ret_revision = pending.revision;
+	return 0;
+}
+
+void apply_expire(struct server *server)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	struct history_pending pending;
+	if (!arena || !history_pending(server->history, &pending))
+		return;
+	log_warning("apply", "revision %u was not confirmed in time: going back to revision %u", pending.revision,
+		    pending.previous);
+	if (bring_up_revision(server, pending.previous, arena, true) < 0)
+		return; /* the timer comes again: the record is still there */
+	history_clear_pending(server->history);
+}
+
+void apply_save_runtime(struct server *server)
+{
+	int r = history_save_runtime(server->history, server->runtime, server_now());
+	if (r < 0)
+		log_error("history", "health, drains and bans could not be written: %s; after a restart they are as they were before",
+			  strerror(-r));
+}
+
+/* Default deny and nothing else, when there is nothing valid to run. */
+static void close_down(struct server *server, const char *why)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	struct arena *own = arena_new();
+	struct model *model = own ? arena_new_of(own, struct model) : NULL;
+	server->closed = true;
+	server->closed_why = why;
+	log_error("apply", "%s; the firewall is closed until a configuration is applied", why);
+	if (!arena || !model) {
+		arena_free(&own);
+		return;
+	}
+	model->arena = own;
+	struct engine_report report;
+	if (engine_apply(server->engine, &model, server_now(), arena, &report) < 0)
+		log_error("apply", "cannot even close the firewall: %s", report.error);
+	model_free(&model);
+}
+
+static void first_start(struct server *server, struct arena *arena)
+{
+	struct apply_request request = {.user = "edged", .message = "first start"};
+	struct source_file *files;
+	const char *error = NULL;
+	if (apply_read_folder(server, arena, &files, &request.file_count, &error) < 0) {
+		log_error("apply", "%s", error ? error : "the configuration cannot be read");
+		close_down(server, "there is no configuration yet");
+		return;
+	}
+	request.files = files;
+	struct diag_list diags;
+	struct apply_result result;
+	diag_init(&diags, arena);
+	apply_files(server, &request, arena, &diags, &result);
+	for (size_t i = 0; result.status != 200 && i < diags.count; i++)
+		log_error("apply", "%s", diag_format(arena, &diags.items[i]));
+	if (result.status != 200) {
+		log_error("apply", "%s", result.error);
+		close_down(server, "the configuration has errors (see the log, or `edgectl check`)");
+	}
+}
+
+void apply_boot(struct server *server)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	if (!arena)
+		return;
+	int r = history_load_runtime(server->history, server->runtime);
+	if (r < 0 && r != -ENOENT)
+		log_warning("history", "health, drains and bans of the last run cannot be read (%s): all nodes start as down",
+			    strerror(-r));
+	runtime_expire(server->runtime, server_now());
+	struct history_pending pending;
+	if (history_pending(server->history, &pending)) {
+		if (history_pending_seconds_left(&pending) > 0) {
+			if (bring_up_revision(server, pending.revision, arena, false) == 0)
+				return;
+		} else {
+			log_warning("apply", "revision %u was not confirmed in time: revision %u it is", pending.revision,
+				    pending.previous);
+		}
+	}
+	uint32_t committed = history_committed(server->history);
+	if (!committed) {
+		history_clear_pending(server->history);
+		first_start(server, arena);
+		return;
+	}
+	if (bring_up_revision(server, committed, arena, history_pending(server->history, &pending)) < 0)
+		close_down(server, "the committed revision cannot be brought up (see the log)");
+	else
+		history_clear_pending(server->history);
+}

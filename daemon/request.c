@@ -1,0 +1,201 @@
+/* Taking apart what role api sends, finding the handler, sending answers back.
+ * What comes in is hostile: everything is bounded and typed before it is used. */
+#include "request.h"
+
+#include "json_show.h"
+#include "log.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+struct route {
+	const char *method;
+	const char *pattern; /* '*' stands for one name */
+	bool write;
+	void (*handle)(struct server *server, struct request *request);
+};
+
+static const struct route routes[] = {
+	{"GET", "/v1/status", false, answer_status},
+	{"GET", "/v1/forwards", false, answer_forwards},
+	{"GET", "/v1/nodes", false, answer_nodes},
+	{"GET", "/v1/rules", false, answer_rules},
+	{"GET", "/v1/tunnels", false, answer_tunnels},
+	{"GET", "/v1/limits", false, answer_limits},
+	{"GET", "/v1/bans", false, answer_bans},
+	{"GET", "/v1/connections", false, answer_connections},
+	{"GET", "/v1/config", false, answer_config},
+	{"GET", "/v1/config/running", false, answer_config_running},
+	{"GET", "/v1/history", false, answer_history},
+	{"GET", "/v1/diff", false, answer_diff},
+	{"GET", "/v1/version", false, answer_version},
+	{"GET", "/metrics", false, answer_metrics},
+	{"POST", "/v1/check", false, answer_check},
+	{"POST", "/v1/plan", false, answer_plan},
+	{"POST", "/v1/explain", false, answer_explain},
+	{"POST", "/v1/apply", true, answer_apply},
+	{"POST", "/v1/confirm", true, answer_confirm},
+	{"POST", "/v1/rollback", true, answer_rollback},
+	{"POST", "/v1/flush", true, answer_flush},
+	{"POST", "/v1/nodes/*/drain", true, answer_drain},
+	{"POST", "/v1/nodes/*/undrain", true, answer_undrain},
+	{"POST", "/v1/bans", true, answer_ban},
+	{"DELETE", "/v1/bans/*", true, answer_unban},
+};
+
+void reply_text(struct server *server, uint32_t id, unsigned status, const char *type, const char *text, size_t length)
+{
+	int body = msg_body_new(text, length);
+	if (body < 0) {
+		log_error("api", "cannot answer: %s", strerror(-body));
+		return;
+	}
+	struct wire_writer writer cleanup_wire = {0};
+	wire_put_u32(&writer, status);
+	wire_put_text(&writer, type);
+	int r = roles_send(server->roles, ROLE_API, 0, MSG_API_ANSWER, id, &writer, &body, 1);
+	if (r < 0)
+		log_warning("api", "an answer could not be sent: %s", strerror(-r));
+	close(body);
+}
+
+void reply_json(struct server *server, uint32_t id, unsigned status, json_t *json)
+{
+	static const char no_memory[] = "{\"error\": \"out of memory\"}";
+	char *text = json ? json_dumps(json, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
+	if (text)
+		reply_text(server, id, status, "application/json", text, strlen(text));
+	else
+		reply_text(server, id, 500, "application/json", no_memory, strlen(no_memory));
+	free(text);
+	json_decref(json);
+}
+
+void reply_error(struct server *server, uint32_t id, unsigned status, const struct diag_list *diags, const char *format, ...)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	va_list args;
+	va_start(args, format);
+	char *text = arena ? arena_vprintf(arena, format, args) : NULL;
+	va_end(args);
+	reply_json(server, id, status, show_error(text ? text : "out of memory", diags));
+}
+
+static int hex(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+static char *decode(struct arena *arena, const char *text, size_t length)
+{
+	char *out = arena_alloc(arena, length + 1);
+	size_t used = 0;
+	for (size_t i = 0; out && i < length; i++) {
+		if (text[i] == '%' && i + 2 < length && hex(text[i + 1]) >= 0 && hex(text[i + 2]) >= 0) {
+			out[used++] = (char)(hex(text[i + 1]) * 16 + hex(text[i + 2]));
+			i += 2;
+		} else {
+			out[used++] = text[i] == '+' ? ' ' : text[i];
+		}
+	}
+	return out;
+}
+
+const char *request_query(const struct request *request, const char *key)
+{
+	size_t length = strlen(key);
+	for (const char *at = request->query; *at;) {
+		size_t pair = strcspn(at, "&");
+		if (pair > length && strncmp(at, key, length) == 0 && at[length] == '=')
+			return decode(request->arena, at + length + 1, pair - length - 1);
+		at += pair;
+		at += *at == '&';
+	}
+	return NULL;
+}
+
+/* Does path match, and what stands for the star? */
+static bool match(struct arena *arena, const char *pattern, const char *path, const char **ret_name)
+{
+	const char *star = strchr(pattern, '*');
+	if (!star)
+		return strcmp(pattern, path) == 0;
+	size_t head = (size_t)(star - pattern), tail = strlen(star + 1), length = strlen(path);
+	if (length <= head + tail || strncmp(pattern, path, head) != 0 || strcmp(path + length - tail, star + 1) != 0 ||
+	    memchr(path + head, '/', length - head - tail))
+		return false;
+	*ret_name = decode(arena, path + head, length - head - tail);
+	return *ret_name != NULL;
+}
+
+static void dispatch(struct server *server, struct request *request)
+{
+	bool path_known = false;
+	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
+		const struct route *route = &routes[i];
+		if (!match(request->arena, route->pattern, request->path, &request->name))
+			continue;
+		path_known = true;
+		if (strcmp(route->method, request->method) != 0)
+			continue;
+		if (route->write && !request->may_write) {
+			reply_error(server, request->id, 403, NULL, "%s may look, not change: that takes group \"edge\"", request->user);
+			return;
+		}
+		route->handle(server, request);
+		return;
+	}
+	if (path_known)
+		reply_error(server, request->id, 405, NULL, "%s does not take %s", request->path, request->method);
+	else
+		reply_error(server, request->id, 404, NULL, "there is no %s (docs/openapi.yaml lists what there is)", request->path);
+}
+
+/* 0, or -EBADMSG after an error was sent. */
+static int read_body(struct server *server, struct request *request, int fd)
+{
+	const void *data;
+	size_t length;
+	if (fd < 0)
+		return 0;
+	if (msg_body_map(fd, &data, &length) < 0)
+		return -EBADMSG;
+	if (!length)
+		return 0;
+	json_error_t error;
+	request->body = json_loadb(data, length, JSON_REJECT_DUPLICATES, &error);
+	munmap((void *)data, length);
+	if (request->body && json_is_object(request->body))
+		return 0;
+	reply_error(server, request->id, 400, NULL, "the body is not a JSON object: %s",
+		    request->body ? "it is another kind of value" : error.text);
+	return -EBADMSG;
+}
+
+void request_handle(struct server *server, struct msg *msg)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	if (!arena)
+		return;
+	struct wire_reader reader = {.data = msg->payload, .length = msg->length};
+	struct request request = {.id = msg->id, .arena = arena, .query = ""};
+	request.may_write = wire_get_bounded(&reader, 1) == 1;
+	request.user = wire_get_text(&reader, arena, 256);
+	request.method = wire_get_text(&reader, arena, 16);
+	char *target = wire_get_text(&reader, arena, 4096);
+	if (wire_finish(&reader) < 0 || !request.user || !request.method || !target) {
+		log_error("api", "a request that is none came from role api: ignored");
+		return;
+	}
+	char *question = strchr(target, '?');
+	if (question) {
+		*question = '\0';
+		request.query = question + 1;
+	}
+	request.path = target;
+	if (read_body(server, &request, msg->fd_count ? msg->fds[0] : -1) == 0)
+		dispatch(server, &request);
+	json_decref(request.body);
+}

@@ -1,0 +1,57 @@
+/* The state of role main, shared by the files that answer requests, apply
+ * configurations and keep the clock. One instance; single-threaded. */
+#pragma once
+
+#include "engine.h"
+#include "history.h"
+#include "kernel/kernel.h"
+#include "metrics.h"
+#include "options.h"
+#include "push.h"
+#include "role.h"
+#include "runtime.h"
+
+#include <event2/event.h>
+#include <jansson.h>
+
+struct gather;
+
+struct server {
+	struct options options;
+	struct event_base *base;
+	struct kernel *kernel;
+	struct runtime *runtime;
+	struct engine *engine;
+	struct push *push;
+	struct roles *roles;
+	struct history *history;
+	struct gather *gathers; /* questions to the workers that wait for answers */
+	uint32_t next_gather;
+
+	struct event *refresh;  /* run data changed: commit soon */
+	struct event *deadline; /* of a pending confirmation */
+	struct event *expiry;   /* the next ban ends */
+	struct event *tick;     /* once a second: watchdog, drift */
+	struct event *monitor_event;
+	struct monitor *monitor;
+	int api_socket, metrics_socket, lock;
+
+	uint32_t revision;       /* in force */
+	uint64_t applied_at;     /* seconds since the epoch */
+	uint64_t started_at;
+	uint64_t repairs;
+	bool outgoing_workers;   /* a former main's workers still accept */
+	bool closed;             /* nothing valid to run: default deny only */
+	const char *closed_why;
+	struct diag_list warnings; /* of the configuration in force, in warnings_arena */
+	struct arena *warnings_arena;
+	struct metrics_applies applies;
+};
+
+uint64_t server_now(void); /* seconds since the epoch */
+/* Run data changed: bring kernel and forwarder in line, within some milliseconds, changes in between together. */
+void server_refresh_soon(struct server *server);
+/* Set the timers for the next ban's end and the pending confirmation. */
+void server_set_timers(struct server *server);
+/* Bind the metrics port anew when it changed; tell the API. */
+void server_metrics_listener(struct server *server);
