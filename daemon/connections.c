@@ -1,0 +1,117 @@
+/* Flows of both data planes as people want to see them: who, which forward,
+ * which node, how long, how much. Reads conntrack; changes nothing. */
+#include "connections.h"
+
+#include "kernel/conntrack.h"
+
+#include "../rules/state/state.h"
+
+#include <netinet/in.h>
+#include <string.h>
+
+static json_t *endpoint(const struct addr *address, uint16_t port)
+{
+	char text[ADDR_TEXT_MAX];
+	addr_format(address, text);
+	return json_sprintf(address->family == FAMILY_V6 ? "[%s]:%u" : "%s:%u", text, port);
+}
+
+void connections_add_proxied(const struct report *report, const char *forward, json_t *list)
+{
+	for (size_t i = 0; i < report->connection_count; i++) {
+		const struct report_connection *c = &report->connections[i];
+		if (forward && strcmp(forward, c->forward) != 0)
+			continue;
+		char node[ADDR_TEXT_MAX];
+		json_array_append_new(list, json_pack("{s:s, s:o, s:o, s:o, s:o, s:s, s:s, s:I, s:I, s:I}", "protocol", "tcp", "client",
+			endpoint(&c->client.addr, c->client.port), "forward", show_text(c->forward), "node", show_text(c->node),
+			"node_address", c->node ? show_text(addr_format(&c->node_address, node)) : json_null(), "plane", "proxy", "state",
+			c->connecting ? "connecting" : "established", "age_seconds", (json_int_t)(c->age_ms / 1000), "bytes_in",
+			(json_int_t)c->bytes_in, "bytes_out", (json_int_t)c->bytes_out));
+	}
+}
+
+/* The forward that a flow was let in by: by what was dialled; an address of its own beats any. */
+static const struct forward *forward_of(const struct model *model, const struct flow *flow)
+{
+	const struct forward *found = NULL;
+	enum protocol protocol = flow->protocol == IPPROTO_UDP ? PROTOCOL_UDP : PROTOCOL_TCP;
+	for (size_t i = 0; i < model->forward_count; i++) {
+		const struct forward *forward = &model->forwards[i];
+		if (forward->protocol != protocol || (forward->listen_address.family &&
+						       !addr_equal(&forward->listen_address, &flow->original.to)))
+			continue;
+		for (size_t j = 0; j < forward->port_count; j++)
+			if (flow->original.to_port >= forward->ports[j].first && flow->original.to_port <= forward->ports[j].last &&
+			    (!found || forward->listen_address.family))
+				found = forward;
+	}
+	return found;
+}
+
+struct listing {
+	const struct model *model;
+	const char *forward;
+	json_t *list;
+	struct show_use *uses; /* by index of the forward */
+};
+
+static enum flow_verdict list_flow(void *context, const struct flow *flow)
+{
+	struct listing *listing = context;
+	if (flow->mark & MARK_PROXY)
+		return FLOW_KEEP;
+	const struct forward *forward = forward_of(listing->model, flow);
+	if (!forward || (listing->forward && strcmp(listing->forward, forward->name) != 0))
+		return FLOW_KEEP;
+	const struct node *node = NULL;
+	for (size_t i = 0; i < listing->model->node_count && !node; i++)
+		if (addr_equal(&listing->model->nodes[i].address, &flow->reply.from))
+			node = &listing->model->nodes[i];
+	char address[ADDR_TEXT_MAX];
+	json_array_append_new(listing->list, json_pack("{s:s, s:o, s:s, s:o, s:s, s:s, s:s, s:I, s:I, s:I}",
+		"protocol", flow->protocol == IPPROTO_UDP ? "udp" : "tcp", "client",
+		endpoint(&flow->original.from, flow->original.from_port), "forward", forward->name, "node",
+		show_text(node ? node->name : NULL), "node_address", addr_format(&flow->reply.from, address), "plane", "kernel", "state",
+		flow->state, "age_seconds", (json_int_t)flow->age_seconds, "bytes_in", (json_int_t)flow->bytes_in, "bytes_out",
+		(json_int_t)flow->bytes_out));
+	return FLOW_KEEP;
+}
+
+void connections_add_kernel(const struct model *model, const char *forward, struct arena *arena, json_t *list)
+{
+	(void)arena;
+	struct listing listing = {.model = model, .forward = forward, .list = list};
+	conntrack_walk(MARK_FORWARD, MARK_FORWARD, list_flow, &listing);
+}
+
+static enum flow_verdict sum_flow(void *context, const struct flow *flow)
+{
+	struct listing *listing = context;
+	const struct forward *forward = flow->mark & MARK_PROXY ? NULL : forward_of(listing->model, flow);
+	if (forward) {
+		struct show_use *use = &listing->uses[forward->index];
+		use->open++;
+		use->packets += flow->packets_in + flow->packets_out;
+		use->bytes += flow->bytes_in + flow->bytes_out;
+	}
+	return FLOW_KEEP;
+}
+
+void connections_add_uses(const struct model *model, struct arena *arena, struct show *show)
+{
+	struct show_use *uses = arena_array(arena, model->forward_count + 1, struct show_use);
+	struct listing listing = {.model = model, .uses = uses};
+	if (!uses)
+		return;
+	for (size_t i = 0; i < model->forward_count; i++) {
+		uses[i].forward = model->forwards[i].name;
+		for (size_t j = 0; j < show->use_count; j++) {
+			if (strcmp(show->uses[j].forward, uses[i].forward) == 0)
+				uses[i] = show->uses[j];
+		}
+	}
+	conntrack_walk(MARK_FORWARD, MARK_FORWARD, sum_flow, &listing);
+	show->uses = uses;
+	show->use_count = model->forward_count;
+}
