@@ -22,7 +22,7 @@ static int request_files(struct server *server, struct request *request, struct 
 	if (!list) {
 		int r = apply_read_folder(server, request->arena, ret_files, ret_count, &error);
 		if (r < 0)
-			reply_error(server, request->id, 422, NULL, "%s", error ? error : strerror(-r));
+			respond_error(server, request->id, 422, NULL, "%s", error ? error : strerror(-r));
 		return r < 0 ? -EINVAL : 0;
 	}
 	size_t count = json_array_size(list);
@@ -32,20 +32,20 @@ static int request_files(struct server *server, struct request *request, struct 
 		json_t *text = json_object_get(item, "text");
 		const char *name = json_string_value(json_object_get(item, "name"));
 		if (!name || !json_is_string(text)) {
-			reply_error(server, request->id, 400, NULL, "files[%zu] needs a name and a text", i);
+			respond_error(server, request->id, 400, NULL, "files[%zu] needs a name and a text", i);
 			return -EINVAL;
 		}
 		files[i] = (struct source_file){name, json_string_value(text), json_string_length(text)};
 	}
 	if (!files || !count) {
-		reply_error(server, request->id, 400, NULL, "files is a list of {name, text}, with edged.yaml first");
+		respond_error(server, request->id, 400, NULL, "files is a list of {name, text}, with edged.yaml first");
 		return -EINVAL;
 	}
 	*ret_files = files;
 	*ret_count = count;
 	int r = apply_complete(server, request->arena, ret_files, ret_count);
 	if (r < 0)
-		reply_error(server, request->id, 500, NULL, "%s", strerror(-r));
+		respond_error(server, request->id, 500, NULL, "%s", strerror(-r));
 	return r;
 }
 
@@ -69,7 +69,7 @@ void answer_check(struct server *server, struct request *request)
 	diag_init(&diags, request->arena);
 	int r = apply_load(server, files, count, request->arena, &diags, &model);
 	diag_sort(&diags);
-	reply_json(server, request->id, 200, json_pack("{s:b, s:o, s:o}", "ok", r == 0, "errors", show_diags(&diags, DIAG_ERROR),
+	respond_json(server, request->id, 200, json_pack("{s:b, s:o, s:o}", "ok", r == 0, "errors", show_diags(&diags, DIAG_ERROR),
 						       "warnings", show_diags(&diags, DIAG_WARNING)));
 }
 
@@ -82,7 +82,7 @@ static void plan(struct server *server, struct request *request, struct source_f
 	int r = apply_load(server, files, count, request->arena, &diags, &model);
 	diag_sort(&diags);
 	if (r < 0) {
-		reply_error(server, request->id, 422, &diags, "the configuration has %zu error%s", diags.errors,
+		respond_error(server, request->id, 422, &diags, "the configuration has %zu error%s", diags.errors,
 			    diags.errors == 1 ? "" : "s");
 		return;
 	}
@@ -90,10 +90,10 @@ static void plan(struct server *server, struct request *request, struct source_f
 	apply_summarise(engine_model(server->engine), model, request->arena, &summary);
 	struct engine_report report;
 	if (engine_plan(server->engine, model, server_now(), request->arena, &report) < 0) {
-		reply_error(server, request->id, 500, NULL, "%s", report.error);
+		respond_error(server, request->id, 500, NULL, "%s", report.error);
 		return;
 	}
-	reply_json(server, request->id, 200,
+	respond_json(server, request->id, 200,
 		   json_pack("{s:b, s:o, s:o, s:o}", "changes", report.step_count || summary.summary_count, "summary",
 			     text_list(summary.summary, summary.summary_count), "steps", text_list(report.steps, report.step_count),
 			     "warnings", show_diags(&diags, DIAG_WARNING)));
@@ -121,10 +121,10 @@ static void reply_applied(struct server *server, struct request *request, const 
 			  const struct diag_list *diags)
 {
 	if (result->status != 200) {
-		reply_error(server, request->id, result->status, diags, "%s", result->error);
+		respond_error(server, request->id, result->status, diags, "%s", result->error);
 		return;
 	}
-	reply_json(server, request->id, 200,
+	respond_json(server, request->id, 200,
 		   json_pack("{s:i, s:b, s:o, s:I, s:o, s:o, s:{s:I, s:I, s:I, s:I}}", "revision", (int)result->revision, "changed",
 			     result->changed, "summary", text_list(result->summary, result->summary_count), "steps",
 			     (json_int_t)result->report.step_count, "warnings", show_diags(diags, DIAG_WARNING), "pending",
@@ -139,15 +139,15 @@ void answer_apply(struct server *server, struct request *request)
 	json_t *base = json_object_get(request->body, "base");
 	const char *message = json_string_value(json_object_get(request->body, "message"));
 	if (confirm && (!json_is_integer(confirm) || json_integer_value(confirm) < 1 || json_integer_value(confirm) > CONFIRM_MOST)) {
-		reply_error(server, request->id, 400, NULL, "confirm_within_seconds is a number from 1 to %u", CONFIRM_MOST);
+		respond_error(server, request->id, 400, NULL, "confirm_within_seconds is a number from 1 to %u", CONFIRM_MOST);
 		return;
 	}
 	if (message && strlen(message) > MESSAGE_MOST) {
-		reply_error(server, request->id, 400, NULL, "the message is longer than %d bytes", MESSAGE_MOST);
+		respond_error(server, request->id, 400, NULL, "the message is longer than %d bytes", MESSAGE_MOST);
 		return;
 	}
 	if (json_is_integer(base) && json_integer_value(base) != server->revision) {
-		reply_error(server, request->id, 409, NULL, "revision %u is in force, the change was made on %lld: look at it again",
+		respond_error(server, request->id, 409, NULL, "revision %u is in force, the change was made on %lld: look at it again",
 			    server->revision, (long long)json_integer_value(base));
 		return;
 	}
@@ -176,13 +176,13 @@ void answer_confirm(struct server *server, struct request *request)
 	uint32_t revision;
 	int r = apply_confirm(server, &revision);
 	if (r == -ENOENT)
-		reply_error(server, request->id, 409, NULL, "nothing waits for a confirmation");
+		respond_error(server, request->id, 409, NULL, "nothing waits for a confirmation");
 	else if (r == -ETIME)
-		reply_error(server, request->id, 409, NULL, "too late: the deadline has passed, the former revision comes back");
+		respond_error(server, request->id, 409, NULL, "too late: the deadline has passed, the former revision comes back");
 	else if (r < 0)
-		reply_error(server, request->id, 500, NULL, "the confirmation could not be written: %s; it is still pending", strerror(-r));
+		respond_error(server, request->id, 500, NULL, "the confirmation could not be written: %s; it is still pending", strerror(-r));
 	else
-		reply_json(server, request->id, 200, json_pack("{s:i}", "revision", (int)revision));
+		respond_json(server, request->id, 200, json_pack("{s:i}", "revision", (int)revision));
 }
 
 /* The newest revision that came into force before the current one. */
@@ -207,7 +207,7 @@ void answer_rollback(struct server *server, struct request *request)
 	const char *message = json_string_value(json_object_get(request->body, "message"));
 	json_int_t wanted = json_is_integer(to) ? json_integer_value(to) : revision_before(server, request->arena);
 	if (wanted < 1 || wanted > UINT32_MAX) {
-		reply_error(server, request->id, 404, NULL, "there is no revision before %u (see `edgectl history`)", server->revision);
+		respond_error(server, request->id, 404, NULL, "there is no revision before %u (see `edgectl history`)", server->revision);
 		return;
 	}
 	if (!message)
@@ -222,28 +222,28 @@ void answer_rollback(struct server *server, struct request *request)
 void answer_flush(struct server *server, struct request *request)
 {
 	if (!json_is_true(json_object_get(request->body, "yes"))) {
-		reply_error(server, request->id, 400, NULL, "a flush opens this machine: it takes {\"yes\": true}");
+		respond_error(server, request->id, 400, NULL, "a flush opens this machine: it takes {\"yes\": true}");
 		return;
 	}
 	struct engine_report report;
 	if (engine_flush(server->engine, request->arena, &report) < 0) {
-		reply_error(server, request->id, 500, NULL, "%s", report.error);
+		respond_error(server, request->id, 500, NULL, "%s", report.error);
 		return;
 	}
 	log_warning("apply", "%s removed the ruleset: this machine filters nothing until the next apply or start", request->user);
 	server->revision = 0;
-	reply_json(server, request->id, 200, json_object());
+	respond_json(server, request->id, 200, json_object());
 }
 
 static void set_draining(struct server *server, struct request *request, bool draining)
 {
 	const struct model *model = engine_model(server->engine);
 	if (!model || !model_find_node(model, request->name)) {
-		reply_error(server, request->id, 404, NULL, "no node is called \"%s\" (see `edgectl show nodes`)", request->name);
+		respond_error(server, request->id, 404, NULL, "no node is called \"%s\" (see `edgectl show nodes`)", request->name);
 		return;
 	}
 	if (runtime_set_draining(server->runtime, request->name, draining) < 0) {
-		reply_error(server, request->id, 500, NULL, "out of memory");
+		respond_error(server, request->id, 500, NULL, "out of memory");
 		return;
 	}
 	apply_save_runtime(server);
@@ -251,12 +251,12 @@ static void set_draining(struct server *server, struct request *request, bool dr
 	if (engine_refresh(server->engine, server_now(), request->arena, &report) < 0) {
 		runtime_set_draining(server->runtime, request->name, !draining);
 		apply_save_runtime(server);
-		reply_error(server, request->id, 500, NULL, "%s", report.error);
+		respond_error(server, request->id, 500, NULL, "%s", report.error);
 		return;
 	}
 	push_send(server->push, model, runtime_view(server->runtime, server_now()), server->roles);
 	log_info("apply", "%s %s node %s", request->user, draining ? "drains" : "undrains", request->name);
-	reply_json(server, request->id, 200, json_pack("{s:s, s:b}", "node", request->name, "draining", draining));
+	respond_json(server, request->id, 200, json_pack("{s:s, s:b}", "node", request->name, "draining", draining));
 }
 
 void answer_drain(struct server *server, struct request *request)
@@ -283,10 +283,10 @@ static int ban_prefix(struct server *server, struct request *request, const char
 	int r = text ? prefix_parse(text, strlen(text), ret_prefix) : -EINVAL;
 	char right[PREFIX_TEXT_MAX];
 	if (r == -ERANGE)
-		reply_error(server, request->id, 400, NULL, "\"%s\" has bits set behind its length (%s would be right)", text,
+		respond_error(server, request->id, 400, NULL, "\"%s\" has bits set behind its length (%s would be right)", text,
 			    prefix_format(ret_prefix, right));
 	else if (r < 0)
-		reply_error(server, request->id, 400, NULL, "\"%s\" is no address or prefix", text ? text : "");
+		respond_error(server, request->id, 400, NULL, "\"%s\" is no address or prefix", text ? text : "");
 	return r;
 }
 
@@ -298,11 +298,11 @@ void answer_ban(struct server *server, struct request *request)
 	if (ban_prefix(server, request, address, &prefix) < 0)
 		return;
 	if (seconds && (!json_is_integer(seconds) || json_integer_value(seconds) < 1)) {
-		reply_error(server, request->id, 400, NULL, "seconds is a number above 0");
+		respond_error(server, request->id, 400, NULL, "seconds is a number above 0");
 		return;
 	}
 	if (hits_management(engine_model(server->engine), &prefix)) {
-		reply_error(server, request->id, 409, NULL, "%s holds management addresses: a ban would lock you out", address);
+		respond_error(server, request->id, 409, NULL, "%s holds management addresses: a ban would lock you out", address);
 		return;
 	}
 	uint64_t now = server_now(), expires = seconds ? now + (uint64_t)json_integer_value(seconds) : 0;
@@ -310,7 +310,7 @@ void answer_ban(struct server *server, struct request *request)
 	if (runtime_ban(server->runtime, &prefix, expires) < 0 ||
 	    engine_refresh(server->engine, now, request->arena, &report) < 0) {
 		runtime_unban(server->runtime, &prefix);
-		reply_error(server, request->id, 500, NULL, "%s", report.error);
+		respond_error(server, request->id, 500, NULL, "%s", report.error);
 		return;
 	}
 	apply_save_runtime(server);
@@ -318,7 +318,7 @@ void answer_ban(struct server *server, struct request *request)
 	server_set_timers(server);
 	log_info("apply", "%s bans %s", request->user, address);
 	char text[PREFIX_TEXT_MAX];
-	reply_json(server, request->id, 200,
+	respond_json(server, request->id, 200,
 		   json_pack("{s:s, s:o}", "address", prefix_format(&prefix, text), "expires", show_time(expires)));
 }
 
@@ -341,15 +341,15 @@ void answer_unban(struct server *server, struct request *request)
 	int by_operator = runtime_unban(server->runtime, &prefix);
 	int by_packets = unban_packets(server, &prefix);
 	if (!by_operator && by_packets < 0) {
-		reply_error(server, request->id, 404, NULL, "%s is not banned (see `edgectl show bans`)", request->name);
+		respond_error(server, request->id, 404, NULL, "%s is not banned (see `edgectl show bans`)", request->name);
 		return;
 	}
 	apply_save_runtime(server);
 	struct engine_report report = {.error = NULL};
 	if (by_operator && engine_refresh(server->engine, now, request->arena, &report) < 0) {
-		reply_error(server, request->id, 500, NULL, "%s", report.error);
+		respond_error(server, request->id, 500, NULL, "%s", report.error);
 		return;
 	}
 	log_info("apply", "%s unbans %s", request->user, request->name);
-	reply_json(server, request->id, 200, json_pack("{s:s}", "address", request->name));
+	respond_json(server, request->id, 200, json_pack("{s:s}", "address", request->name));
 }

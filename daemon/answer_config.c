@@ -40,7 +40,7 @@ static int64_t revision_of(struct server *server, struct request *request, const
 	unsigned long value = strtoul(text, &end, 10);
 	if (*end == '\0' && end != text && value >= 1 && value <= UINT32_MAX)
 		return (int64_t)value;
-	reply_error(server, request->id, 400, NULL, "%s is the number of a revision (see `edgectl history`)", key);
+	respond_error(server, request->id, 400, NULL, "%s is the number of a revision (see `edgectl history`)", key);
 	return -1;
 }
 
@@ -51,7 +51,7 @@ static int load(struct server *server, struct request *request, int64_t revision
 	int r = revision < 1 ? -ENOENT
 			     : history_load(server->history, (uint32_t)revision, request->arena, ret_files, ret_count, &error);
 	if (r < 0)
-		reply_error(server, request->id, 404, NULL, "%s", error ? error : "there is no such revision (see `edgectl history`)");
+		respond_error(server, request->id, 404, NULL, "%s", error ? error : "there is no such revision (see `edgectl history`)");
 	return r;
 }
 
@@ -62,7 +62,7 @@ void answer_config(struct server *server, struct request *request)
 	int64_t revision = revision_of(server, request, "revision", server->revision);
 	if (revision < 0 || load(server, request, revision, &files, &count) < 0)
 		return;
-	reply_json(server, request->id, 200,
+	respond_json(server, request->id, 200,
 		   json_pack("{s:I, s:o}", "revision", (json_int_t)revision, "files", files_json(request, files, count)));
 }
 
@@ -86,7 +86,7 @@ void answer_config_running(struct server *server, struct request *request)
 	const char *error = NULL;
 	int r = apply_read_folder(server, request->arena, &files, &count, &error);
 	if (r < 0) {
-		reply_error(server, request->id, 500, NULL, "%s", error ? error : strerror(-r));
+		respond_error(server, request->id, 500, NULL, "%s", error ? error : strerror(-r));
 		return;
 	}
 	if (server->revision)
@@ -98,7 +98,7 @@ void answer_config_running(struct server *server, struct request *request)
 	for (size_t i = 0; i < committed_count; i++)
 		if (!find(files, count, committed[i].name))
 			json_array_append_new(differs, show_text(committed[i].name));
-	reply_json(server, request->id, 200, json_pack("{s:i, s:o, s:o}", "revision", (int)server->revision, "differs", differs,
+	respond_json(server, request->id, 200, json_pack("{s:i, s:o, s:o}", "revision", (int)server->revision, "differs", differs,
 						       "files", files_json(request, files, count)));
 }
 
@@ -107,7 +107,7 @@ void answer_history(struct server *server, struct request *request)
 	struct history_meta *list;
 	size_t count;
 	if (history_list(server->history, request->arena, &list, &count) < 0) {
-		reply_error(server, request->id, 500, NULL, "the history cannot be read");
+		respond_error(server, request->id, 500, NULL, "the history cannot be read");
 		return;
 	}
 	struct show_revision *revisions = arena_array(request->arena, count + 1, struct show_revision);
@@ -121,7 +121,7 @@ void answer_history(struct server *server, struct request *request)
 						      .summary = list[i].summary,
 						      .current = list[i].revision == server->revision,
 						      .pending = waits && list[i].revision == pending.revision};
-	reply_json(server, request->id, 200, revisions ? show_history(revisions, count) : NULL);
+	respond_json(server, request->id, 200, revisions ? show_history(revisions, count) : NULL);
 }
 
 static struct model *model_of(struct server *server, struct request *request, const struct source_file *files, size_t count)
@@ -144,7 +144,7 @@ void answer_diff(struct server *server, struct request *request)
 		return;
 	const char *text;
 	if (history_diff(from, from_count, to, to_count, request->arena, &text) < 0) {
-		reply_error(server, request->id, 500, NULL, "out of memory");
+		respond_error(server, request->id, 500, NULL, "out of memory");
 		return;
 	}
 	cleanup_model struct model *before = model_of(server, request, from, from_count);
@@ -155,6 +155,6 @@ void answer_diff(struct server *server, struct request *request)
 	json_t *lines = json_array();
 	for (size_t i = 0; i < changes.count; i++)
 		json_array_append_new(lines, show_text(changes.lines[i]));
-	reply_json(server, request->id, 200, json_pack("{s:I, s:I, s:o, s:o}", "from", (json_int_t)first, "to", (json_int_t)second,
+	respond_json(server, request->id, 200, json_pack("{s:I, s:I, s:o, s:o}", "from", (json_int_t)first, "to", (json_int_t)second,
 						       "diff", show_text(text), "changes", lines));
 }

@@ -19,7 +19,7 @@ bool answer_ready(struct server *server, struct request *request)
 {
 	if (engine_model(server->engine))
 		return true;
-	reply_error(server, request->id, 409, NULL, "no configuration is in force yet%s%s",
+	respond_error(server, request->id, 409, NULL, "no configuration is in force yet%s%s",
 		    server->closed_why ? ": " : "", server->closed_why ? server->closed_why : "");
 	return false;
 }
@@ -137,7 +137,7 @@ void answer_status(struct server *server, struct request *request)
 		"kernel", "owner", desired && desired->owner, "generation", (json_int_t)engine_generation(server->engine),
 		"in_sync", engine_in_sync(server->engine), "roles", status_roles(server), "nodes", status_nodes(&show),
 		"forwards", "total", total, "up", total - down, "down", down);
-	reply_json(server, request->id, 200, json);
+	respond_json(server, request->id, 200, json);
 }
 
 void answer_nodes(struct server *server, struct request *request)
@@ -146,7 +146,7 @@ void answer_nodes(struct server *server, struct request *request)
 	if (!answer_ready(server, request))
 		return;
 	answer_fill(server, request, &show);
-	reply_json(server, request->id, 200, show_nodes(&show));
+	respond_json(server, request->id, 200, show_nodes(&show));
 }
 
 void answer_rules(struct server *server, struct request *request)
@@ -155,7 +155,7 @@ void answer_rules(struct server *server, struct request *request)
 	if (!answer_ready(server, request))
 		return;
 	answer_fill(server, request, &show);
-	reply_json(server, request->id, 200, show_rules(&show));
+	respond_json(server, request->id, 200, show_rules(&show));
 }
 
 void answer_tunnels(struct server *server, struct request *request)
@@ -164,7 +164,7 @@ void answer_tunnels(struct server *server, struct request *request)
 	if (!answer_ready(server, request))
 		return;
 	answer_fill(server, request, &show);
-	reply_json(server, request->id, 200, show_tunnels(&show));
+	respond_json(server, request->id, 200, show_tunnels(&show));
 }
 
 void answer_limits(struct server *server, struct request *request)
@@ -174,7 +174,7 @@ void answer_limits(struct server *server, struct request *request)
 		return;
 	answer_fill(server, request, &show);
 	fill_dynamics(server, request, &show, "");
-	reply_json(server, request->id, 200, show_limits(&show));
+	respond_json(server, request->id, 200, show_limits(&show));
 }
 
 void answer_bans(struct server *server, struct request *request)
@@ -184,12 +184,12 @@ void answer_bans(struct server *server, struct request *request)
 		return;
 	answer_fill(server, request, &show);
 	fill_dynamics(server, request, &show, "bans");
-	reply_json(server, request->id, 200, show_bans(&show));
+	respond_json(server, request->id, 200, show_bans(&show));
 }
 
 void answer_version(struct server *server, struct request *request)
 {
-	reply_json(server, request->id, 200, json_pack("{s:s, s:i}", "version", EDGED_VERSION, "api", 1));
+	respond_json(server, request->id, 200, json_pack("{s:s, s:i}", "version", EDGED_VERSION, "api", 1));
 }
 
 /* This machine's addresses, which no configuration names. */
@@ -252,14 +252,14 @@ void answer_explain(struct server *server, struct request *request)
 	const char *error = NULL;
 	const struct model *model = engine_model(server->engine);
 	if (!from || !to || !in || question_parse(model, from, to, in, request->arena, &question, &error) < 0) {
-		reply_error(server, request->id, 400, NULL, "%s", error ? error : "explain takes from, to and in");
+		respond_error(server, request->id, 400, NULL, "%s", error ? error : "explain takes from, to and in");
 		return;
 	}
 	struct surroundings around = own_addresses(request->arena);
 	struct answer answer;
 	if (ask_packet(model, runtime_view(server->runtime, server_now()), &around, &question, request->arena, &answer) < 0) {
-		reply_error(server, request->id, 500, NULL, "out of memory");
+		respond_error(server, request->id, 500, NULL, "out of memory");
 		return;
 	}
-	reply_json(server, request->id, 200, explain_json(&answer));
+	respond_json(server, request->id, 200, explain_json(&answer));
 }

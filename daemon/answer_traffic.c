@@ -57,7 +57,7 @@ static void forwards_done(struct server *server, uint32_t id, const char *text, 
 		return;
 	answer_fill(server, &request, &show);
 	sum_uses(arena, gathered, &show);
-	reply_json(server, id, 200, show_forwards(&show));
+	respond_json(server, id, 200, show_forwards(&show));
 }
 
 void answer_forwards(struct server *server, struct request *request)
@@ -79,7 +79,7 @@ static void connections_done(struct server *server, uint32_t id, const char *tex
 			connections_add_proxied(report, text, list);
 	}
 	connections_add_kernel(model, text, arena, list);
-	reply_json(server, id, 200, list);
+	respond_json(server, id, 200, list);
 }
 
 void answer_connections(struct server *server, struct request *request)
@@ -87,7 +87,7 @@ void answer_connections(struct server *server, struct request *request)
 	const char *forward = request_query(request, "forward");
 	const struct model *model = engine_model(server->engine);
 	if (forward && model && !model_find_forward(model, forward)) {
-		reply_error(server, request->id, 404, NULL, "no forward is called \"%s\" (see `edgectl show forwards`)", forward);
+		respond_error(server, request->id, 404, NULL, "no forward is called \"%s\" (see `edgectl show forwards`)", forward);
 		return;
 	}
 	gather_start(server, GATHER_CONNECTIONS, request->id, forward, connections_done);
@@ -243,10 +243,10 @@ static void metrics_done(struct server *server, uint32_t id, const char *text, c
 	char *out;
 	size_t length;
 	if (metrics_render(&metrics, &out, &length) < 0) {
-		reply_error(server, id, 500, NULL, "out of memory");
+		respond_error(server, id, 500, NULL, "out of memory");
 		return;
 	}
-	reply_text(server, id, 200, METRICS_CONTENT_TYPE, out, length);
+	respond_text(server, id, 200, METRICS_CONTENT_TYPE, out, length);
 	free(out);
 }
 

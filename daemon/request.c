@@ -45,7 +45,7 @@ static const struct route routes[] = {
 	{"DELETE", "/v1/bans/*", true, answer_unban},
 };
 
-void reply_text(struct server *server, uint32_t id, unsigned status, const char *type, const char *text, size_t length)
+void respond_text(struct server *server, uint32_t id, unsigned status, const char *type, const char *text, size_t length)
 {
 	int body = msg_body_new(text, length);
 	if (body < 0) {
@@ -61,26 +61,26 @@ void reply_text(struct server *server, uint32_t id, unsigned status, const char 
 	close(body);
 }
 
-void reply_json(struct server *server, uint32_t id, unsigned status, json_t *json)
+void respond_json(struct server *server, uint32_t id, unsigned status, json_t *json)
 {
 	static const char no_memory[] = "{\"error\": \"out of memory\"}";
 	char *text = json ? json_dumps(json, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
 	if (text)
-		reply_text(server, id, status, "application/json", text, strlen(text));
+		respond_text(server, id, status, "application/json", text, strlen(text));
 	else
-		reply_text(server, id, 500, "application/json", no_memory, strlen(no_memory));
+		respond_text(server, id, 500, "application/json", no_memory, strlen(no_memory));
 	free(text);
 	json_decref(json);
 }
 
-void reply_error(struct server *server, uint32_t id, unsigned status, const struct diag_list *diags, const char *format, ...)
+void respond_error(struct server *server, uint32_t id, unsigned status, const struct diag_list *diags, const char *format, ...)
 {
 	cleanup_arena struct arena *arena = arena_new();
 	va_list args;
 	va_start(args, format);
 	char *text = arena ? arena_vprintf(arena, format, args) : NULL;
 	va_end(args);
-	reply_json(server, id, status, show_error(text ? text : "out of memory", diags));
+	respond_json(server, id, status, show_error(text ? text : "out of memory", diags));
 }
 
 static int hex(char c)
@@ -141,16 +141,16 @@ static void dispatch(struct server *server, struct request *request)
 		if (strcmp(route->method, request->method) != 0)
 			continue;
 		if (route->write && !request->may_write) {
-			reply_error(server, request->id, 403, NULL, "%s may look, not change: that takes group \"edge\"", request->user);
+			respond_error(server, request->id, 403, NULL, "%s may look, not change: that takes group \"edge\"", request->user);
 			return;
 		}
 		route->handle(server, request);
 		return;
 	}
 	if (path_known)
-		reply_error(server, request->id, 405, NULL, "%s does not take %s", request->path, request->method);
+		respond_error(server, request->id, 405, NULL, "%s does not take %s", request->path, request->method);
 	else
-		reply_error(server, request->id, 404, NULL, "there is no %s (docs/openapi.yaml lists what there is)", request->path);
+		respond_error(server, request->id, 404, NULL, "there is no %s (docs/openapi.yaml lists what there is)", request->path);
 }
 
 /* 0, or -EBADMSG after an error was sent. */
@@ -169,7 +169,7 @@ static int read_body(struct server *server, struct request *request, int fd)
 	munmap((void *)data, length);
 	if (request->body && json_is_object(request->body))
 		return 0;
-	reply_error(server, request->id, 400, NULL, "the body is not a JSON object: %s",
+	respond_error(server, request->id, 400, NULL, "the body is not a JSON object: %s",
 		    request->body ? "it is another kind of value" : error.text);
 	return -EBADMSG;
 }

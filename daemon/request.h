@@ -19,9 +19,9 @@ struct request {
 void request_handle(struct server *server, struct msg *msg);
 
 /* Answers; json is taken (NULL: out of memory, answered as such). */
-void reply_json(struct server *server, uint32_t id, unsigned status, json_t *json);
-void reply_text(struct server *server, uint32_t id, unsigned status, const char *type, const char *text, size_t length);
-void reply_error(struct server *server, uint32_t id, unsigned status, const struct diag_list *diags, const char *format, ...)
+void respond_json(struct server *server, uint32_t id, unsigned status, json_t *json);
+void respond_text(struct server *server, uint32_t id, unsigned status, const char *type, const char *text, size_t length);
+void respond_error(struct server *server, uint32_t id, unsigned status, const struct diag_list *diags, const char *format, ...)
 	__attribute__((format(printf, 5, 6)));
 /* The value of key in the query, decoded, or NULL. */
 const char *request_query(const struct request *request, const char *key);
