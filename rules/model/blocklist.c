@@ -34,7 +34,7 @@ struct parse {
 	struct addr_range *v6;
 	size_t v6_count, v6_capacity;
 	uint32_t line;
-	uint32_t bad_lines;
+	uint32_t bad_lines, unreported_line;
 };
 
 void blocklist_content_free(struct blocklist_content **content)
@@ -45,20 +45,24 @@ void blocklist_content_free(struct blocklist_content **content)
 		*content = NULL;
 }
 
-static void bad_line(struct parse *parse, const char *line, size_t length, const char *right)
+static void bad_line(struct parse *parse, const char *line, size_t length, const char *wrong, const char *right)
 {
-	if (parse->bad_lines++ >= REPORTED_LINES)
+	if (parse->bad_lines++ >= REPORTED_LINES) {
+		if (parse->bad_lines == REPORTED_LINES + 1)
+			parse->unreported_line = parse->line;
 		return;
+	}
 	char shown[64];
 	size_t copied = length < sizeof(shown) - 1 ? length : sizeof(shown) - 1;
 	memcpy(shown, line, copied);
 	shown[copied] = '\0';
+	/* Bytes that are no text are not passed on to a terminal. */
 	size_t offset;
 	const char *why;
 	if (bytes_check(shown, (size_t)bytes_shown(shown), &offset, &why) < 0)
 		shown[offset] = '\0';
 	struct origin at = {.file = parse->file, .line = parse->line, .column = 1};
-	reader_error(parse->reader, parse->where, at, "\"%.*s\" is not %s", bytes_shown(shown), shown, right);
+	reader_error(parse->reader, parse->where, at, "\"%.*s\" %s%s%s", bytes_shown(shown), shown, wrong, right, *right ? ")" : "");
 }
 
 static uint32_t v4_number(const struct addr *addr)
@@ -107,19 +111,16 @@ static int parse_line(struct parse *parse, const char *line, size_t length)
 	struct prefix prefix;
 	int r = prefix_parse(line, length, &prefix);
 	if (r == -ERANGE) {
-		char right[PREFIX_TEXT_MAX + 48];
-		prefix_format(&prefix, right);
-		char text[sizeof(right) + 40];
-		snprintf(text, sizeof(text), "a network (the bits behind its length: %s)", right);
-		bad_line(parse, line, length, text);
+		char right[PREFIX_TEXT_MAX];
+		bad_line(parse, line, length, "has bits set behind its length (the network is ", prefix_format(&prefix, right));
 		return 0;
 	}
 	if (r < 0) {
-		bad_line(parse, line, length, "an address or prefix (like 192.0.2.0/24; \"#\" starts a comment)");
+		bad_line(parse, line, length, "is not an address or prefix (like 192.0.2.0/24; \"#\" starts a comment)", "");
 		return 0;
 	}
 	if (prefix.length == 0) {
-		bad_line(parse, line, length, "a list of some sources: it blocks everybody (remove the line)");
+		bad_line(parse, line, length, "blocks everybody (remove the line)", "");
 		return 0;
 	}
 	return add_range(parse, &prefix);
@@ -228,8 +229,9 @@ static int parse_text(struct reader *reader, const struct where *where, const ch
 	struct parse parse = {.reader = reader, .where = where, .file = file};
 	parse.v4 = malloc(lines * sizeof(*parse.v4));
 	int r = parse.v4 ? parse_lines(&parse, text, length) : -ENOMEM;
-	if (r == 0 && parse.bad_lines > REPORTED_LINES)
-		reader_error(reader, where, at, "%u more lines are wrong", parse.bad_lines - REPORTED_LINES);
+	at.line = parse.unreported_line;
+	if (r == 0 && at.line)
+		reader_error(reader, where, at, "%u more lines are wrong from here on", parse.bad_lines - REPORTED_LINES);
 	if (r == 0)
 		r = parse.bad_lines ? -EINVAL : finish(&parse, ret_content);
 	free(parse.v4);

@@ -94,9 +94,10 @@ CHECK(check_forward)
 		REFUSE("limits", "a ban needs new_per_source (it is for who keeps exceeding that)");
 	if (forward->limits.ban && udp)
 		REFUSE("limits", "no ban on UDP, where a source is easily forged (leave ban out, or listen on tcp)");
+	const struct where from = {.up = where, .name = "from"};
 	for (size_t i = 0; i < forward->from_count; i++)
 		if (forward->from[i].kind == PLACE_SELF)
-			reader_error(reader, where, forward->from[i].at, "this machine does not use its own forwards (remove \"self\")");
+			reader_error(reader, &from, forward->from[i].at, "this machine does not use its own forwards (remove \"self\")");
 	bool one_port = forward->port_count == 1 && forward->ports[0].first == forward->ports[0].last;
 	if (one_port && !forward->target_port)
 		forward->target_port = forward->ports[0].first;
@@ -178,9 +179,10 @@ CHECK(check_rule)
 		REFUSE("port", "ports need protocol: tcp or udp");
 	if (rule->limit.count && rule->action == ACTION_DROP)
 		REFUSE("limit", "a limit says how much may pass, and this rule drops everything (leave the limit out)");
+	const struct where from = {.up = where, .name = "from"};
 	for (size_t i = 0; i < rule->from_count; i++)
 		if (rule->from[i].kind == PLACE_SELF)
-			reader_error(reader, where, rule->from[i].at,
+			reader_error(reader, &from, rule->from[i].at,
 				     "what this machine itself sends is not filtered (remove \"self\", or the rule)");
 	if (!families_meet(rule))
 		REFUSE("to", "no packet has an IPv4 address on one side and an IPv6 address on the other");

@@ -21,9 +21,11 @@ static void warn_management(struct reader *reader)
 	const struct where where = {.name = "management"}, from = {.up = &where, .name = "from"};
 	if (!management->present)
 		reader_warn(reader, NULL, reader->top, "nobody may reach this machine itself over the network (add management)");
+	bool everybody = false;
 	for (size_t i = 0; i < management->from_count; i++)
-		if (management->from[i].length == 0)
-			reader_warn(reader, &from, management->at, "the whole Internet may try to log in (name the operators' networks)");
+		everybody |= management->from[i].length == 0;
+	if (everybody)
+		reader_warn(reader, &from, management->at, "the whole Internet may try to log in (name the operators' networks)");
 }
 
 static void warn_peer(struct reader *reader, const struct tunnel *tunnel, const struct peer *peer)

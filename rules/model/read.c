@@ -107,6 +107,8 @@ static const char *kind_name(const struct doc_node *node)
 
 int expect_scalar(struct reader *reader, const struct where *where, const struct doc_node *node, const char *right)
 {
+	if (node->broken)
+		return -EINVAL;
 	if (doc_is_empty(node))
 		return reader_error(reader, where, node->at, "the value is missing (%s)", right);
 	if (node->kind != DOC_SCALAR)
@@ -117,10 +119,13 @@ int expect_scalar(struct reader *reader, const struct where *where, const struct
 int expect_values(struct reader *reader, const struct where *where, const struct doc_node *node, const struct key *key,
 		  const struct doc_node **ret_items, size_t *ret_count)
 {
+	if (node->broken)
+		return -EINVAL;
 	if (node->kind == DOC_MAPPING)
 		return reader_error(reader, where, node->at, "a mapping stands where values are expected (like [a, b])");
 	if (doc_is_empty(node) || (node->kind == DOC_SEQUENCE && node->count == 0))
-		return reader_error(reader, where, node->at, "the list is empty (name at least one, or leave the key out)");
+		return reader_error(reader, where, node->at, "the list is empty (name at least one%s)",
+				    key->required ? "" : ", or leave the key out");
 	size_t count = node->kind == DOC_SEQUENCE ? node->count : 1;
 	if (key->most && count > key->most)
 		return reader_error(reader, where, node->at, "%zu values are too many (at most %llu)", count,
@@ -175,7 +180,7 @@ static void refuse_unknown(struct reader *reader, const struct where *where, con
 {
 	for (uint32_t i = 0; i < node->count; i++) {
 		const struct doc_node *key = &node->keys[i];
-		if (!schema_key(section, key->text))
+		if (!schema_key(section, key->text) && !node->children[i].broken)
 			reader_error(reader, where, key->at, "unknown key \"%.*s\" %s", bytes_shown(key->text), key->text,
 				     suggest_key(reader, key->text, section));
 	}
@@ -261,7 +266,7 @@ static int read_name(struct reader *reader, const struct where *where, const str
 	*(const char **)field_at(entry, section->name_offset) = name;
 	if (!value_is_name(key->text, key->length))
 		reader_error(reader, where, key->at,
-			     "this is no name (a letter or digit, then letters, digits, \".\", \"_\", \"-\"; at most %d)",
+			     "this is not a name (a letter or digit, then letters, digits, \".\", \"_\", \"-\"; at most %d)",
 			     MODEL_NAME_MAX);
 	if (kind == KIND_COUNT)
 		return 0;

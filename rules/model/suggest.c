@@ -76,6 +76,6 @@ const char *suggest_word(struct reader *reader, const char *wrong, const char *c
 			return "";
 	}
 	if (nearest.name)
-		return or_empty(arena_printf(reader->scratch, "(%s; did you mean \"%s\"?)", all, nearest.name));
-	return or_empty(arena_printf(reader->scratch, "(%s)", all));
+		return or_empty(arena_printf(reader->scratch, "(did you mean \"%s\"? known: %s)", nearest.name, all));
+	return or_empty(arena_printf(reader->scratch, "(known: %s)", all));
 }

@@ -203,7 +203,7 @@ static int read_word(struct reader *reader, const struct where *where, const str
 			return 0;
 		}
 	}
-	return reader_error(reader, where, node->at, "\"%.*s\" is none of the words that are known here %s",
+	return reader_error(reader, where, node->at, "\"%.*s\" is unknown here %s",
 			    bytes_shown(node->text), node->text, suggest_word(reader, node->text, key->words));
 }
 

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define MARK_EVERY 64u
-#define SHOWN_MAX 40u
+#define SHOWN_MAX 60u
 
 static bool is_continuation(char byte)
 {

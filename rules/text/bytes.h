@@ -11,7 +11,7 @@
  * first byte that is wrong and a static sentence on what would be right. */
 int bytes_check(const char *text, size_t length, size_t *ret_offset, const char **ret_why);
 
-/* How many bytes of text to show in a message: at most 40, ending with a whole character. */
+/* How many bytes of text to show in a message: at most 60, ending with a whole character. */
 int bytes_shown(const char *text);
 
 /* From the number of a character (as libyaml counts) to the offset of its byte,

@@ -63,32 +63,66 @@ static const struct {
 	{"did not find expected <document start>", "the text goes on after the end of the document (check the indentation)"},
 };
 
+static bool same(const char *a, const char *b)
+{
+	return a && strcmp(a, b) == 0;
+}
+
+/* Where to point: at what was opened and never closed, rather than at where that was noticed. */
+static size_t problem_offset(const struct parse *parse)
+{
+	const yaml_parser_t *yaml = &parse->yaml;
+	bool at_context = same(yaml->problem, "found unexpected end of stream") || same(yaml->problem, "could not find expected ':'");
+	return offset_of(parse, at_context ? &yaml->context_mark : &yaml->problem_mark);
+}
+
+/* "[2001:db8::1]:443" without quotes is a list to YAML, and what follows it is an error. */
+static bool has_bare_ipv6(const struct parse *parse, size_t offset)
+{
+	const char *line = parse->text + (offset < parse->length ? offset : parse->length), *end = line;
+	while (line > parse->text && line[-1] != '\n')
+		line--;
+	while (end < parse->text + parse->length && *end != '\n')
+		end++;
+	for (const char *p = line; p + 1 < end; p++)
+		if ((p[0] == '[' && p[1] == ':') || (p[0] == ']' && p[1] == ':'))
+			return true;
+	return false;
+}
+
+static const char *translate(const char *problem)
+{
+	for (size_t i = 0; i < sizeof(problems) / sizeof(problems[0]); i++)
+		if (strcmp(problem, problems[i].problem) == 0)
+			return problems[i].text;
+	return NULL;
+}
+
 static int syntax_error(struct parse *parse)
 {
 	const yaml_parser_t *yaml = &parse->yaml;
 	if (yaml->error == YAML_MEMORY_ERROR)
 		return -ENOMEM;
 	const char *problem = yaml->problem ? yaml->problem : "cannot be read";
-	size_t offset = offset_of(parse, &yaml->problem_mark);
-	/* Quotes that are never closed: the place where they open helps more than the end of the file. */
-	if (strcmp(problem, "found unexpected end of stream") == 0)
-		offset = offset_of(parse, &yaml->context_mark);
+	size_t offset = problem_offset(parse);
+	char found = offset < parse->length ? parse->text[offset] : ' ';
 	struct origin at = place(parse, offset);
-	if (strcmp(problem, "found character that cannot start any token") == 0) {
-		char found = offset < parse->length ? parse->text[offset] : ' ';
-		if (found == '\t')
-			diag_add(parse->diags, DIAG_ERROR, at, NULL, "a tab in the indentation (use spaces)");
-		else
-			diag_add(parse->diags, DIAG_ERROR, at, NULL, "\"%c\" cannot start a value (put the value in quotes)", found);
-		return -EINVAL;
-	}
-	for (size_t i = 0; i < sizeof(problems) / sizeof(problems[0]); i++) {
-		if (strcmp(problem, problems[i].problem) == 0) {
-			diag_add(parse->diags, DIAG_ERROR, at, NULL, "%s", problems[i].text);
-			return -EINVAL;
-		}
-	}
-	diag_add(parse->diags, DIAG_ERROR, at, NULL, "not YAML: %s", problem);
+	const char *text = translate(problem);
+	bool in_brackets = same(yaml->context, "while parsing a flow mapping") || same(yaml->context, "while parsing a flow sequence");
+	if (has_bare_ipv6(parse, offset))
+		diag_add(parse->diags, DIAG_ERROR, at, NULL, "brackets make a list here (an IPv6 address with a port needs quotes: "
+							     "\"[2001:db8::1]:443\")");
+	else if (same(problem, "found character that cannot start any token") && found == '\t')
+		diag_add(parse->diags, DIAG_ERROR, at, NULL, "a tab in the indentation (use spaces)");
+	else if (same(problem, "found character that cannot start any token"))
+		diag_add(parse->diags, DIAG_ERROR, at, NULL, "\"%c\" cannot start a value (put the value in quotes)", found);
+	else if (text && in_brackets)
+		diag_add(parse->diags, DIAG_ERROR, at, NULL, "%s (the bracket was opened in line %zu)", text,
+			 yaml->context_mark.line + 1);
+	else if (text)
+		diag_add(parse->diags, DIAG_ERROR, at, NULL, "%s", text);
+	else
+		diag_add(parse->diags, DIAG_ERROR, at, NULL, "not YAML: %s", problem);
 	return -EINVAL;
 }
 
@@ -259,7 +293,7 @@ static int read_node(struct parse *parse, const yaml_event_t *event, unsigned de
 		diag_add(parse->diags, DIAG_ERROR, node.at, NULL, "aliases are not allowed (write the value out instead of \"*%.*s\")",
 			 bytes_shown((const char *)event->data.alias.anchor), (const char *)event->data.alias.anchor);
 		node.text = "";
-		node.quoted = true;
+		node.broken = true;
 	}
 	if (r == 0)
 		*ret_node = node;

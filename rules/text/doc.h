@@ -26,6 +26,7 @@ struct doc_node {
 	uint32_t start, end;       /* the node's bytes in the file; a block ends behind its last node, not its comments */
 	enum doc_kind kind;
 	bool quoted; /* DOC_SCALAR: in quotes, or a block of text (| or >) */
+	bool broken; /* what stood here could not be read and has been reported; an empty scalar */
 	bool flow;   /* DOC_SEQUENCE, DOC_MAPPING: in brackets */
 };
 
