@@ -244,7 +244,7 @@ static int read_collection(struct parse *parse, yaml_event_type_t end, unsigned 
 	if (r < 0)
 		return r;
 	size_t members = parse->stack_count - base;
-	const struct doc_node *first = parse->stack + base;
+	const struct doc_node *first = members ? parse->stack + base : NULL;
 	node->count = (uint32_t)(node->kind == DOC_MAPPING ? members / 2 : members);
 	node->children = arena_array(parse->arena, node->count, struct doc_node);
 	if (node->kind == DOC_MAPPING)
