@@ -72,32 +72,30 @@ static bool is_plain(const char *name)
 		"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-:/")] == 0;
 }
 
-static void add_name(struct cli *cli, const char ***names, size_t *count, size_t *capacity, const char *name)
+static void add_name(struct cli *cli, struct word_list *names, const char *name)
 {
-	/* One more than is needed, so that the list has its end. */
-	*names = cli_need(arena_grow(cli->arena, *names, *count + 1, sizeof(**names), capacity));
-	if (is_plain(name))
-		(*names)[(*count)++] = cli_need(arena_strdup(cli->arena, name));
+	if (is_plain(name) && word_list_add(cli->arena, names, cli_need(arena_strdup(cli->arena, name))) < 0)
+		cli_need(NULL);
 }
 
 /* The entries of a section of the file: the only place that has snat rules, blocklists and peers by name. */
-static const char **fetch_entries(struct cli *cli, const struct edit_section *section)
+static struct word_list fetch_entries(struct cli *cli, const struct edit_section *section)
 {
 	cleanup_json json_t *answer = NULL;
 	const json_t *file;
-	const char **names = NULL;
-	size_t count = 0, capacity = 0, i;
+	struct word_list names = {0};
+	size_t i;
 	if (api_call_quietly(cli, "GET", "/v1/config/running?blocklists=no", LOOK_TIMEOUT_MS, &answer) != CLI_DONE)
-		return NULL;
+		return names;
 	json_array_foreach(json_object_get(answer, "files"), i, file) {
-		struct edit_names all = edit_names(cli->arena, section, js_text(file, "text"));
+		struct word_list all = edit_names(cli->arena, section, js_text(file, "text"));
 		for (size_t j = 0; j < all.count; j++)
-			add_name(cli, &names, &count, &capacity, all.names[j]);
+			add_name(cli, &names, all.words[j]);
 	}
 	return names;
 }
 
-static const char **fetch_names(struct cli *cli, const struct parsed *parsed, enum names kind)
+static struct word_list fetch_names(struct cli *cli, const struct parsed *parsed, enum names kind)
 {
 	static const struct { const char *path, *key; } sources[] = {
 		[NAMES_FORWARDS] = {"/v1/forwards", "name"}, [NAMES_NODES] = {"/v1/nodes", "name"},
@@ -109,14 +107,14 @@ static const char **fetch_names(struct cli *cli, const struct parsed *parsed, en
 	struct cli quiet = {.arena = cli->arena, .out = cli->out, .err = cli->err, .parsed = parsed};
 	cleanup_json json_t *list = NULL;
 	const json_t *item;
-	const char **names = NULL;
-	size_t count = 0, capacity = 0, i;
+	struct word_list names = {0};
+	size_t i;
 	if (kind == NAMES_ENTRIES)
 		return fetch_entries(&quiet, edit_section_of(parsed->command));
 	if (api_call_quietly(&quiet, "GET", sources[kind].path, LOOK_TIMEOUT_MS, &list) != CLI_DONE)
-		return NULL;
+		return names;
 	json_array_foreach(list, i, item)
-		add_name(cli, &names, &count, &capacity, js_any(cli, item, sources[kind].key));
+		add_name(cli, &names, js_any(cli, item, sources[kind].key));
 	return names;
 }
 

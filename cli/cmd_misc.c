@@ -39,7 +39,7 @@ int cmd_help(struct cli *cli)
 	}
 	/* "help forward add" is "forward add --help". */
 	const char *words[3] = {parsed->arguments[0], parsed->argument_count > 1 ? parsed->arguments[1] : "--help", "--help"};
-	int r = options_parse(commands, parsed->argument_count > 1 ? 3 : 2, words, cli->arena, &named, &error);
+	int r = cli_parse(commands, parsed->argument_count > 1 ? 3 : 2, words, cli->arena, &named, &error);
 	if (r < 0) {
 		cli_error(cli, "%s", error ? error : "out of memory");
 		return CLI_USAGE;

@@ -95,12 +95,12 @@ static void add_options(struct cli *cli, const struct typed *typed, const char *
 	}
 }
 
-static void add_names(struct cli *cli, const struct typed *typed, enum names names, const char *start,
-		      const char **(*fetch)(struct cli *cli, const struct parsed *parsed, enum names names),
+static void add_names(struct cli *cli, const struct typed *typed, enum names kind, const char *start,
+		      struct word_list (*fetch)(struct cli *cli, const struct parsed *parsed, enum names kind),
 		      struct completion *all)
 {
 	const struct edit_section *section;
-	switch (names) {
+	switch (kind) {
 	case NAMES_NONE:
 		return;
 	case NAMES_FILES:
@@ -125,9 +125,9 @@ static void add_names(struct cli *cli, const struct typed *typed, enum names nam
 	case NAMES_ENTRIES:
 		break;
 	}
-	const char **known = fetch ? fetch(cli, &typed->parsed, names) : NULL;
-	for (size_t i = 0; known && known[i]; i++)
-		add(cli, all, start, known[i], NULL);
+	struct word_list known = fetch(cli, &typed->parsed, kind);
+	for (size_t i = 0; i < known.count; i++)
+		add(cli, all, start, known.words[i], NULL);
 }
 
 static void add_values(struct cli *cli, const char *const *words, const char *start, struct completion *all)
@@ -137,7 +137,7 @@ static void add_values(struct cli *cli, const char *const *words, const char *st
 }
 
 void complete_words(struct cli *cli, const char *const *words, size_t count,
-		    const char **(*fetch)(struct cli *cli, const struct parsed *parsed, enum names names),
+		    struct word_list (*fetch)(struct cli *cli, const struct parsed *parsed, enum names kind),
 		    struct completion *ret_completion)
 {
 	struct completion all = {0};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "options.h"
+#include "text.h"
 
 enum complete_kind {
 	COMPLETE_WORDS,     /* the candidates */
@@ -18,7 +19,7 @@ struct completion {
 };
 
 /* words: all behind "edgectl", the last one is being typed (it may be "").
- * fetch (may be NULL) gives the names of a kind, as parsed so far; NULL-terminated. */
+ * fetch gives the names of a kind, for what is parsed so far. */
 void complete_words(struct cli *cli, const char *const *words, size_t count,
-		    const char **(*fetch)(struct cli *cli, const struct parsed *parsed, enum names names),
+		    struct word_list (*fetch)(struct cli *cli, const struct parsed *parsed, enum names kind),
 		    struct completion *ret_completion);

@@ -50,20 +50,17 @@ static const char *entry_name(const struct doc_node *entries, size_t i)
 	return name && name->kind == DOC_SCALAR ? name->text : NULL;
 }
 
-static void add_names(struct arena *arena, const struct doc_node *entries, struct edit_names *all)
+static void add_names(struct arena *arena, const struct doc_node *entries, struct word_list *all)
 {
 	for (size_t i = 0; entries && entries->kind != DOC_SCALAR && i < entries->count; i++) {
 		const char *name = entry_name(entries, i);
-		const char **grown = arena_grow(arena, all->names, all->count, sizeof(*grown), &all->capacity);
-		if (!grown || !name)
-			continue;
-		all->names = grown;
-		all->names[all->count++] = name;
+		if (name && word_list_add(arena, all, name) < 0)
+			return;
 	}
 }
 
 static void add_section(struct arena *arena, const struct edit_section *section, const struct doc_node *root,
-			struct edit_names *all)
+			struct word_list *all)
 {
 	const struct doc_node *entries = root && root->kind == DOC_MAPPING ? doc_get(root, section->section) : NULL;
 	if (!section->nested)
@@ -74,9 +71,9 @@ static void add_section(struct arena *arena, const struct edit_section *section,
 	}
 }
 
-struct edit_names edit_names(struct arena *arena, const struct edit_section *section, const char *text)
+struct word_list edit_names(struct arena *arena, const struct edit_section *section, const char *text)
 {
-	struct edit_names all = {0};
+	struct word_list all = {0};
 	struct doc_node *root = NULL;
 	struct diag_list diags;
 	diag_init(&diags, arena);
@@ -89,14 +86,14 @@ int edit_find_or_fail(struct edit_session *session, const char *name, struct edi
 {
 	struct cli *cli = session->cli;
 	const char *noun = session->section->noun, *all = "";
-	struct edit_names names = {0};
+	struct word_list names = {0};
 	if (edit_find(session, name, ret_place))
 		return CLI_DONE;
 	for (size_t i = 0; i < session->file_count; i++)
 		add_section(cli->arena, session->section, session->files[i].root, &names);
-	const char *nearest = text_nearest(name, names.names, names.count);
+	const char *nearest = text_nearest(name, names.words, names.count);
 	for (size_t i = 0; i < names.count && names.count <= KNOWN_MOST; i++)
-		all = cli_format(cli, "%s%s%s", all, i ? ", " : "", names.names[i]);
+		all = cli_format(cli, "%s%s%s", all, i ? ", " : "", names.words[i]);
 	if (nearest)
 		cli_error(cli, "there is no %s \"%s\": did you mean \"%s\"?", noun, name, nearest);
 	else if (*all)

@@ -4,6 +4,8 @@
 
 #include "cli.h"
 
+#include "text.h"
+
 #include "../rules/text/doc.h"
 
 #include <stdint.h>
@@ -46,11 +48,7 @@ int edit_find_or_fail(struct edit_session *session, const char *name, struct edi
 /* The file called name, made new when there is none. */
 int edit_file_named(struct edit_session *session, const char *name, struct edit_file **ret_file);
 /* Names of a section's entries in one file's text; of a peer, of all tunnels. None where it does not parse. */
-struct edit_names {
-	const char **names;
-	size_t count, capacity;
-};
-struct edit_names edit_names(struct arena *arena, const struct edit_section *section, const char *text);
+struct word_list edit_names(struct arena *arena, const struct edit_section *section, const char *text);
 /* What path names in root (as in rules/text/edit.h, without "[n]"), or NULL. */
 const struct doc_node *edit_at(const struct doc_node *root, const char *const *path);
 

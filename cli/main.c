@@ -35,7 +35,7 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	int r = edit_keys_init(arena);
 	if (r == 0)
-		r = options_parse(commands, argc > 1 ? argc - 1 : 0, (const char *const *)argv + 1, arena, &parsed, &error);
+		r = cli_parse(commands, argc > 1 ? argc - 1 : 0, (const char *const *)argv + 1, arena, &parsed, &error);
 	if (r < 0) {
 		cli_error(&cli, "%s", error);
 		return r == -EINVAL ? CLI_USAGE : CLI_REFUSED;

@@ -360,7 +360,7 @@ static int parse(struct parser *parser, int argc, const char *const *argv)
 	return check_complete(parser);
 }
 
-int options_parse(const struct command *commands, int argc, const char *const *argv, struct arena *arena,
+int cli_parse(const struct command *commands, int argc, const char *const *argv, struct arena *arena,
 		  struct parsed *ret_parsed, const char **ret_error)
 {
 	struct parsed parsed = {0};

@@ -82,7 +82,7 @@ extern const struct option_spec options_global[];
 /* Parse argv (without the program's name). 0 with *ret_parsed, which points
  * into argv and the tables; -EINVAL with *ret_error in arena: one line that
  * says what to do; -ENOMEM. With --help, nothing is missing. */
-int options_parse(const struct command *commands, int argc, const char *const *argv, struct arena *arena,
+int cli_parse(const struct command *commands, int argc, const char *const *argv, struct arena *arena,
 		  struct parsed *ret_parsed, const char **ret_error);
 
 /* The command whose name is the first one or two of words; NULL. *ret_used (may be NULL): how many words it is. */

@@ -178,6 +178,16 @@ char *text_time(struct arena *arena, const char *rfc3339)
 	return arena_strdup(arena, out);
 }
 
+int word_list_add(struct arena *arena, struct word_list *list, const char *word)
+{
+	const char **words = arena_grow(arena, list->words, list->count, sizeof(*words), &list->capacity);
+	if (!words)
+		return -ENOMEM;
+	list->words = words;
+	list->words[list->count++] = word;
+	return 0;
+}
+
 const char *text_nearest(const char *word, const char *const *words, size_t count)
 {
 	struct nearest nearest = nearest_to(word);

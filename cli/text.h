@@ -37,5 +37,13 @@ int text_parse_time(const char *text, time_t *ret_time);
 /* RFC 3339 in UTC as "2025-11-21 05:40:03"; anything else as it is. */
 char *text_time(struct arena *arena, const char *rfc3339);
 
+/* Words that are collected one by one, in an arena; they are not copied. */
+struct word_list {
+	const char **words;
+	size_t count, capacity;
+};
+/* 0 or -ENOMEM. */
+int word_list_add(struct arena *arena, struct word_list *list, const char *word);
+
 /* The one of count words that a mistyped word was probably meant to be, or NULL. */
 const char *text_nearest(const char *word, const char *const *words, size_t count);
