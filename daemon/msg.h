@@ -27,7 +27,7 @@ enum msg_type {
 	MSG_PROXY_LISTENER,  /* listener id u32; fds: a bound, listening socket */
 	MSG_PROXY_QUERY,     /* what u32: 0 counters, 1 connections; answered with the same id */
 	/* proxy -> main */
-	MSG_PROXY_APPLIED,   /* generation u32: this configuration is in force */
+	MSG_PROXY_APPLIED,   /* answers MSG_PROXY_CONFIG; generation u32: what is in force (an older one: it was refused) */
 	MSG_PROXY_ANSWER,    /* fds: memfd with the body */
 	MSG_PROXY_HEALTH,    /* node text, port u32, up u32, why text */
 	/* api -> main */

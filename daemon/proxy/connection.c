@@ -222,8 +222,11 @@ static void note_events(struct side *side, uint32_t events)
 		side->state |= SIDE_READABLE;
 	if (events & EPOLLRDHUP)
 		side->state |= SIDE_HANGUP;
-	if (events & EPOLLPRI)
-		side->state |= SIDE_URGENT;
+	/* A cut stream looks hung up as well: only reading on tells the two apart. */
+	if (events & (EPOLLPRI | EPOLLHUP | EPOLLERR))
+		side->state |= SIDE_DOUBT;
+	if ((events & EPOLLERR) && (side->state & SIDE_END))
+		side->state |= SIDE_RESET;
 	if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
 		side->state &= ~(uint32_t)SIDE_BLOCKED;
 }

@@ -48,14 +48,19 @@ static int take_config(struct worker *worker, const struct msg *msg)
 	error = arena ? proxy_config_decode(data, length, arena, &config) : -ENOMEM;
 	if (!error)
 		error = apply(worker, config);
-	if (!error) {
-		cleanup_wire struct wire_writer payload = {0};
-		wire_put_u32(&payload, config->generation);
-		control_send(worker, MSG_PROXY_APPLIED, msg->id, &payload);
-	}
 	arena_free(&arena);
 	if (length)
 		(void)munmap((void *)(uintptr_t)data, length);
+	return error;
+}
+
+/* What is in force afterwards: of a configuration that was refused, the one before. */
+static int answer_config(struct worker *worker, const struct msg *msg)
+{
+	int error = take_config(worker, msg);
+	cleanup_wire struct wire_writer payload = {0};
+	wire_put_u32(&payload, worker->generation);
+	control_send(worker, MSG_PROXY_APPLIED, msg->id, &payload);
 	return error;
 }
 
@@ -159,7 +164,7 @@ static int dispatch(struct worker *worker, struct msg *msg)
 		worker_stop(worker);
 		return 0;
 	case MSG_PROXY_CONFIG:
-		return worker->stopping ? 0 : take_config(worker, msg);
+		return worker->stopping ? 0 : answer_config(worker, msg);
 	case MSG_PROXY_LISTENER:
 		return worker->stopping ? 0 : take_listener(worker, msg);
 	case MSG_PROXY_QUERY:

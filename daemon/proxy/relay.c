@@ -34,7 +34,7 @@ static void cut(struct side *side)
 static bool note_read(struct side *from, ssize_t got, size_t asked)
 {
 	if (got > 0) {
-		if ((size_t)got < asked && !(from->state & SIDE_URGENT)) {
+		if ((size_t)got < asked && !(from->state & SIDE_DOUBT)) {
 			from->state &= ~(uint32_t)SIDE_READABLE;
 			/* The event that brought HANGUP came after all data: a short read saw the last of it. */
 			if (from->state & SIDE_HANGUP)
@@ -45,7 +45,7 @@ static bool note_read(struct side *from, ssize_t got, size_t asked)
 	if (got == 0) {
 		from->state |= SIDE_END;
 	} else if (errno == EAGAIN) {
-		from->state &= ~(uint32_t)(SIDE_READABLE | SIDE_URGENT);
+		from->state &= ~(uint32_t)(SIDE_READABLE | SIDE_DOUBT);
 		if (from->state & SIDE_RESET)
 			from->state |= SIDE_END;
 	} else if (errno != EINTR) {
@@ -216,7 +216,7 @@ static enum relay_result pump(struct relay *relay, struct side *from, struct sid
 			return RELAY_WAIT;
 		if (from->bytes - start >= TURN)
 			return RELAY_AGAIN;
-		if ((from->state & (SIDE_BULK | SIDE_URGENT)) == SIDE_BULK &&
+		if ((from->state & (SIDE_BULK | SIDE_DOUBT)) == SIDE_BULK &&
 		    (from->pipe || (from->pipe = pipe_borrow(&relay->pipes))))
 			(void)splice_in(relay, from);
 		else

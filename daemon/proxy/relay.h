@@ -19,7 +19,7 @@ enum side_state {
 	SIDE_READABLE = 1 << 0, /* there may be something to read */
 	SIDE_BLOCKED = 1 << 1,  /* the socket is full */
 	SIDE_HANGUP = 1 << 2,   /* the end of the stream is in the receive queue */
-	SIDE_URGENT = 1 << 3,   /* a short read does not prove that the socket is empty */
+	SIDE_DOUBT = 1 << 3,    /* a short read does not prove that the socket is empty: urgent data, an error */
 	SIDE_END = 1 << 4,      /* the end of the stream has been read */
 	SIDE_RESET = 1 << 5,    /* the peer is gone: with SIDE_END, the stream was cut */
 	SIDE_SHUT = 1 << 6,     /* nothing more is written to this side */

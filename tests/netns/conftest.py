@@ -65,6 +65,12 @@ class Site:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def prefix():
+    """What the names of this run's namespaces begin with: a later run sweeps up what a killed one left."""
+    return f"{PREFIX}-{os.getpid()}"
+
+
 @pytest.fixture
 def site(request, root):
     site = Site(short_name(request.node.name), request.node)
