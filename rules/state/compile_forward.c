@@ -477,6 +477,20 @@ static void compile_watch_frame(struct build *b, struct chain_build *watch)
 	rule_verdict(b, watch, VERDICT_ACCEPT, NULL, no_origin, "");
 }
 
+static void redirect_unless_local(struct build *b, struct chain_build *dnat, const char *comment)
+{
+	struct expr *fib = build_expr(b, EXPR_FIB);
+	fib->fib.result = FIB_ADDRTYPE;
+	fib->fib.flags = FIB_DADDR;
+	struct expr *not_local = build_expr(b, EXPR_CMP);
+	uint32_t local = FIB_TYPE_LOCAL;
+	not_local->cmp.op = COMPARE_NE;
+	not_local->cmp.length = 4;
+	memcpy(not_local->cmp.data, &local, 4);
+	build_expr(b, EXPR_REDIRECT);
+	rule_end(b, dnat, no_origin, comment);
+}
+
 void compile_forwards(struct build *b, struct chain_build *dnat, struct chain_build *watch)
 {
 	compile_dispatch_maps(b, &listen_dispatch);
@@ -492,18 +506,11 @@ void compile_forwards(struct build *b, struct chain_build *dnat, struct chain_bu
 	}
 	compile_watch_frame(b, watch);
 
-	/* A local destination meets the forwarder's socket as it is; another one (hairpin) is brought here. */
+	/* A local destination meets its socket as it is; another one (hairpin to a floating IP) is brought here. */
 	match_mark(b, MARK_FORWARD | MARK_PROXY, MARK_FORWARD | MARK_PROXY);
-	struct expr *fib = build_expr(b, EXPR_FIB);
-	fib->fib.result = FIB_ADDRTYPE;
-	fib->fib.flags = FIB_DADDR;
-	struct expr *not_local = build_expr(b, EXPR_CMP);
-	uint32_t local = FIB_TYPE_LOCAL;
-	not_local->cmp.op = COMPARE_NE;
-	not_local->cmp.length = 4;
-	memcpy(not_local->cmp.data, &local, 4);
-	build_expr(b, EXPR_REDIRECT);
-	rule_end(b, dnat, no_origin, "hairpin to the user-space forwarder");
+	redirect_unless_local(b, dnat, "hairpin to the user-space forwarder");
+	match_mark(b, MARK_ACCEPTED | MARK_FORWARD | MARK_ZONE_MASK, MARK_ACCEPTED | ZONE_SELF);
+	redirect_unless_local(b, dnat, "hairpin to this machine");
 	match_mark(b, MARK_FORWARD | MARK_PROXY, MARK_FORWARD);
 	rule_verdict(b, dnat, VERDICT_JUMP, "dnat-forward", no_origin, "");
 	struct chain_build *forward = build_chain(b, "dnat-forward");

@@ -182,6 +182,65 @@ static void compile_zones(struct build *b)
 				   .element_count = count});
 }
 
+/* Go on if the route's type is one of these: FIB_SADDR or FIB_DADDR. */
+static void match_type(struct build *b, uint32_t which, uint32_t first, uint32_t last)
+{
+	fib(b, FIB_ADDRTYPE, which);
+	struct expr *range = build_expr(b, EXPR_RANGE);
+	range->range.length = 4;
+	/* Numbers of the machine, all below 256: whichever byte comes first, the order is theirs. */
+	memcpy(range->range.first, &first, 4);
+	memcpy(range->range.last, &last, 4);
+}
+
+static void match_daddr_bytes(struct build *b, enum family family, enum compare_op op, const uint8_t *bytes, uint8_t length)
+{
+	match_family(b, family);
+	struct expr *daddr = build_expr(b, EXPR_PAYLOAD);
+	daddr->payload.base = PAYLOAD_NETWORK;
+	daddr->payload.offset = family == FAMILY_V4 ? 16 : 24;
+	daddr->payload.length = length;
+	struct expr *compare = build_expr(b, EXPR_CMP);
+	compare->cmp.op = op;
+	compare->cmp.length = length;
+	memcpy(compare->cmp.data, bytes, length);
+}
+
+/* Addresses that nobody has, which the kernel would route all the same. */
+static void drop_unroutable(struct build *b, struct chain_build *chain)
+{
+	static const struct prefix unspecified = {.addr = {.family = FAMILY_V6}, .length = 128};
+	static const struct prefix loopback = {.addr = {FAMILY_V4, {127}}, .length = 8};
+	static const struct prefix link_local = {.addr = {FAMILY_V6, {0xfe, 0x80}}, .length = 10};
+	static const uint8_t everybody[4] = {255, 255, 255, 255};
+	const char *spoofed = drop_chain(b, "spoofed");
+
+	/* RFC 4291 section 2.5.2: in no packet that a router passes on. */
+	match_saddr(b, &unspecified);
+	rule_verdict(b, chain, VERDICT_GOTO, spoofed, no_origin, "no source address");
+	match_daddr(b, &unspecified);
+	rule_verdict(b, chain, VERDICT_GOTO, spoofed, no_origin, "no destination address");
+	/* With route_localnet, which container software likes to set, the kernel would let these in. */
+	match_daddr(b, &loopback);
+	rule_verdict(b, chain, VERDICT_GOTO, spoofed, no_origin, "loopback from outside");
+	/* A broadcast address as source; 0.0.0.0 is one too, and a DHCP client's when it asks everybody. */
+	match_daddr_bytes(b, FAMILY_V4, COMPARE_NE, everybody, 4);
+	match_type(b, FIB_SADDR, FIB_TYPE_BROADCAST, FIB_TYPE_MULTICAST);
+	rule_verdict(b, chain, VERDICT_GOTO, spoofed, no_origin, "a source that is nobody's own");
+	/* Link-local sources reach link-local and multicast destinations, which are all that lies above. */
+	match_saddr(b, &link_local);
+	match_daddr_bytes(b, FAMILY_V6, COMPARE_LT, link_local.addr.bytes, 2);
+	rule_verdict(b, chain, VERDICT_GOTO, spoofed, no_origin, "a link-local source stays on its link");
+}
+
+/* To an address of one of these types: into this zone. */
+static void go_if_type(struct build *b, struct chain_build *chain, uint32_t first, uint32_t last, uint32_t zone)
+{
+	match_type(b, FIB_DADDR, first, last);
+	do_mark_set(b, zone);
+	rule_verdict(b, chain, VERDICT_GOTO, CHAIN_FRESH, no_origin, "");
+}
+
 /* The first packet of a flow: is its source where it belongs, and where does it go? */
 static void compile_new(struct build *b)
 {
@@ -189,16 +248,10 @@ static void compile_new(struct build *b)
 	fib(b, FIB_OIF, FIB_SADDR | FIB_IIF | FIB_PRESENT);
 	cmp_byte(b, COMPARE_EQ, 0);
 	rule_verdict(b, chain, VERDICT_GOTO, drop_chain(b, "spoofed"), no_origin, "strict reverse path");
+	drop_unroutable(b, chain);
 
-	/* local, broadcast, anycast, multicast: 2 to 5, numbers of the machine whose first byte decides. */
-	fib(b, FIB_ADDRTYPE, FIB_DADDR);
-	struct expr *range = build_expr(b, EXPR_RANGE);
-	range->range.length = 4;
-	uint32_t first = FIB_TYPE_LOCAL, last = FIB_TYPE_MULTICAST;
-	memcpy(range->range.first, &first, 4);
-	memcpy(range->range.last, &last, 4);
-	do_mark_set(b, ZONE_SELF);
-	rule_verdict(b, chain, VERDICT_GOTO, CHAIN_FRESH, no_origin, "");
+	go_if_type(b, chain, FIB_TYPE_LOCAL, FIB_TYPE_LOCAL, ZONE_SELF);
+	go_if_type(b, chain, FIB_TYPE_BROADCAST, FIB_TYPE_MULTICAST, ZONE_GROUP);
 	match_daddr_set(b, FAMILY_V4, "floating4");
 	do_mark_set(b, ZONE_SELF);
 	rule_verdict(b, chain, VERDICT_GOTO, CHAIN_FRESH, no_origin, "");
@@ -344,7 +397,7 @@ static void compile_postrouting(struct build *b)
 static void compile_fresh(struct build *b)
 {
 	struct chain_build *fresh = build_chain(b, CHAIN_FRESH);
-	match_mark(b, MARK_ZONE_MASK, ZONE_SELF);
+	match_mark(b, ZONE_SELF_MASK, ZONE_SELF);
 	rule_verdict(b, fresh, VERDICT_JUMP, CHAIN_IMPLIED, no_origin, "");
 	compile_blocklists(b, fresh);
 	compile_management(b, fresh);
@@ -376,7 +429,7 @@ void compile_frame(struct build *b)
 	compile_fresh(b);
 	struct chain_build *watch = build_chain(b, CHAIN_WATCH);
 	struct chain_build *dnat =
-		build_base_chain(b, "dnat", CHAIN_NAT, HOOK_PREROUTING, PRIORITY_DNAT, false);
+		build_base_chain(b, "prerouting", CHAIN_NAT, HOOK_PREROUTING, PRIORITY_DNAT, false);
 	compile_forwards(b, dnat, watch);
 	compile_hooks(b);
 	compile_postrouting(b);

@@ -40,9 +40,8 @@ static void blocklist_set(struct build *b, const struct blocklist *list, enum fa
 			  .ranges = ranges,
 			  .range_count = count,
 			  .at = list->at};
-	/* The file's own hash says as much as one of the ranges would, and is there already. */
 	if (count > STATE_HASHED_ABOVE)
-		memcpy(set.hash, list->hash, sizeof(set.hash));
+		state_hash_ranges(ranges, count, set.hash);
 	build_set(b, &set);
 }
 
@@ -117,7 +116,7 @@ static void match_to(struct build *b, const struct place *place, enum family fam
 	case PLACE_ANY:
 		return;
 	case PLACE_SELF:
-		match_mark(b, MARK_ZONE_MASK, ZONE_SELF);
+		match_mark(b, ZONE_SELF_MASK, ZONE_SELF);
 		return;
 	case PLACE_WAN:
 		match_mark(b, MARK_ZONE_MASK, ZONE_WAN);

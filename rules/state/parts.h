@@ -8,7 +8,7 @@
 #define CHAIN_DECIDE_NEW "new"
 #define CHAIN_FRESH "fresh"
 #define CHAIN_ALLOWED "allowed"
-#define CHAIN_REJECT "reject"
+#define CHAIN_REJECT "refuse" /* nft takes no chain by the name of a statement */
 #define CHAIN_IMPLIED "implied"
 #define CHAIN_WATCH "watch"
 

@@ -41,6 +41,8 @@
 #define ZONE_SELF 1u
 #define ZONE_WAN 2u
 #define ZONE_LAN 3u
+#define ZONE_GROUP 5u         /* broadcast, multicast, anycast: self to rules, nothing to forwards */
+#define ZONE_SELF_MASK 0xfbu  /* under it SELF and GROUP are one, and differ from all others */
 #define ZONE_TUNNEL 16u
 
 enum expr_kind {
