@@ -372,6 +372,16 @@ static struct addr addr_of(enum field field, const uint8_t *key)
 	return addr;
 }
 
+/* A hash table that the kernel is still enlarging, after many elements were added at once, moves elements while they
+ * are read: some come twice, and as many not at all. The kernel does not mark such a dump as interrupted. */
+static bool has_twice(const struct set_reader *reader)
+{
+	for (size_t i = 1; i < reader->count; i++)
+		if (by_key(&reader->items[i - 1], &reader->items[i]) == 0)
+			return true;
+	return false;
+}
+
 int set_reader_finish(struct set_reader *reader, struct set *ret_set)
 {
 	if (reader->foreign) {
@@ -380,6 +390,8 @@ int set_reader_finish(struct set_reader *reader, struct set *ret_set)
 	}
 	if (reader->count)
 		qsort(reader->items, reader->count, sizeof(reader->items[0]), by_key);
+	if (!ret_set->interval && has_twice(reader))
+		return -EAGAIN;
 	size_t count = ret_set->interval ? pair_up(reader) : reader->count;
 	if (!set_has_ranges(ret_set)) {
 		struct element *elements = arena_array(reader->arena, count + 1, struct element);

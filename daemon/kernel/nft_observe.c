@@ -218,11 +218,8 @@ static int dump_elements(struct nft_kernel *kernel, const char *set, struct set_
 	return rc;
 }
 
-static int observe_elements(struct observation *seen, struct set *set)
+static int read_elements(struct observation *seen, struct set *set)
 {
-	static const uint8_t none[sizeof(set->hash)];
-	if (set->dynamic || !set->key[0] || memcmp(set->hash, none, sizeof(none)) != 0)
-		return 0;
 	struct set_reader *reader = set_reader_new(seen->state->arena, set);
 	if (!reader)
 		return -ENOMEM;
@@ -234,6 +231,17 @@ static int observe_elements(struct observation *seen, struct set *set)
 	if (rc == -ENOENT)
 		return -EINTR; /* deleted meanwhile */
 	return rc < 0 ? rc : set_reader_finish(reader, set);
+}
+
+static int observe_elements(struct observation *seen, struct set *set)
+{
+	static const uint8_t none[sizeof(set->hash)];
+	if (set->dynamic || !set->key[0] || memcmp(set->hash, none, sizeof(none)) != 0)
+		return 0;
+	int rc = -EAGAIN;
+	for (int tries = 0; rc == -EAGAIN && tries < READ_AGAIN_MOST; tries++)
+		rc = read_elements(seen, set);
+	return rc;
 }
 
 static int take_rule(const struct nlmsghdr *message, void *data)

@@ -34,7 +34,7 @@ struct set_reader *set_reader_new(struct arena *arena, const struct set *set);
 /* One message of the dump: 0, -ENOMEM, -EBADMSG, or -E2BIG for more than SET_ELEMENTS_MOST. An nft_answer. */
 int set_reader_take(const struct nlmsghdr *message, void *reader);
 /* Sorts, pairs up the ends of intervals, and puts elements or ranges into the set. An element that cannot be said
- * makes the set one without key. */
+ * makes the set one without key. 0, -ENOMEM, or -EAGAIN: one element came twice, read the set again. */
 int set_reader_finish(struct set_reader *reader, struct set *ret_set);
 /* As they are, with what is left of their time; for dynamic sets. */
 struct dynamic_element;
