@@ -60,7 +60,8 @@ char *answer_decision(const struct answer *answer, struct arena *arena)
 	case DECIDED_FORWARD:
 		return arena_printf(arena, "%s by forward \"%s\"%s", verdict, answer->name, place);
 	case DECIDED_NO_BACKEND:
-		return arena_printf(arena, "%s by forward \"%s\"%s, which has no usable backend", verdict, answer->name, place);
+		return arena_printf(arena, "%s by forward \"%s\"%s, which has no usable backend", verdict, answer->name,
+				    place);
 	case DECIDED_IMPLIED:
 		return arena_printf(arena, "%s as implied by \"%s\"%s", verdict, answer->name, place);
 	case DECIDED_DEFAULT:
@@ -89,7 +90,8 @@ static char *print_forward(const struct question *question, const struct answer 
 	text = arena_printf(arena, "%s  by       %s\n", text,
 			    answer->plane == PLANE_KERNEL ? "the kernel (DNAT)" : "the user-space forwarder");
 	if (text && forward->proxy_protocol != PROXY_NONE)
-		text = arena_printf(arena, "%s  header   PROXY protocol %s\n", text, proxy_header_names[forward->proxy_protocol]);
+		text = arena_printf(arena, "%s  header   PROXY protocol %s\n", text,
+				    proxy_header_names[forward->proxy_protocol]);
 	return print_nodes(question, answer, text, arena);
 }
 
@@ -104,7 +106,8 @@ char *answer_print(const struct question *question, const struct answer *answer,
 		text = print_forward(question, answer, text, arena);
 	if (text && answer->snat_rule)
 		text = arena_printf(arena, "%s  snat     %s (%s:%u)\n", text, answer->snat_rule->name,
-				    answer->snat_rule->at.file ? answer->snat_rule->at.file : "?", answer->snat_rule->at.line);
+				    answer->snat_rule->at.file ? answer->snat_rule->at.file : "?",
+				    answer->snat_rule->at.line);
 	for (size_t i = 0; text && with_steps && i < answer->step_count; i++)
 		text = arena_printf(arena, "%s%s%s\n", text, i == 0 ? "  steps\n    " : "    ", answer->steps[i]);
 	return text;

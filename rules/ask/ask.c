@@ -101,7 +101,8 @@ static bool decide_blocklists(const struct packet *packet, struct answer *answer
 		if (!blocklist_holds(blocklist, &packet->question->from))
 			continue;
 		decide(answer, DECIDED_BLOCKLIST, EXPECT_DROP, blocklist->name, blocklist->at);
-		trace_add(trace, "blocklists: %s holds the source%s", blocklist->name, trace_place(trace, blocklist->at));
+		trace_add(trace, "blocklists: %s holds the source%s", blocklist->name,
+			  trace_place(trace, blocklist->at));
 		return true;
 	}
 	if (packet->model->blocklist_count > 0)
@@ -113,7 +114,8 @@ static bool decide_management(const struct packet *packet, struct answer *answer
 {
 	const struct management *management = &packet->model->management;
 	const struct question *question = packet->question;
-	if (!management->present || packet->to.kind != PLACE_SELF || question->protocol != PROTOCOL_TCP ||
+	if (!management->present || packet->to.kind != PLACE_SELF || packet->to.group ||
+	    question->protocol != PROTOCOL_TCP ||
 	    !ports_hold(management->ports, management->port_count, question->to_port))
 		return false;
 	if (!prefixes_hold(management->from, management->from_count, &question->from)) {
@@ -139,7 +141,8 @@ static bool decide_rules(const struct packet *packet, bool forwarded, struct ans
 	const struct rule *rule = &model->rules[match];
 	const char *place = trace_place(trace, rule->at);
 	if (rule->action == ACTION_ACCEPT && forwarded) {
-		trace_add(trace, "rules: %s%s matches and accepts: on to the forward that listens there", rule->name, place);
+		trace_add(trace, "rules: %s%s matches and accepts: on to the forward that listens there", rule->name,
+			  place);
 		return false;
 	}
 	trace_add(trace, "rules: %s%s matches: %s%s", rule->name, place, action_names[rule->action],
@@ -163,13 +166,12 @@ bool ask_node_sees_edge(const struct answer *answer, const struct question *ques
 	return false;
 }
 
-const struct snat_rule *ask_snat_rule(const struct model *model, const struct addr *from, enum place_kind out,
-				      const struct tunnel *tunnel)
+static const struct snat_rule *snat_rule_for(const struct model *model, const struct addr *from, const struct way *to)
 {
 	for (size_t i = 0; i < model->snat_count; i++) {
 		const struct snat_rule *rule = &model->snats[i];
 		bool same_family = rule->to.family == FAMILY_NONE || rule->to.family == from->family;
-		if (rule->out == out && rule->tunnel == tunnel && same_family &&
+		if (rule->out == to->kind && rule->tunnel == to->tunnel && same_family &&
 		    prefixes_hold(rule->from, rule->from_count, from))
 			return rule;
 	}
@@ -214,14 +216,14 @@ static void trace_forward(const struct packet *packet, const struct answer *answ
 		for (size_t j = 0; j < answer->node_count; j++)
 			candidate |= answer->nodes[j] == node;
 		if (!candidate)
-			trace_add(trace, "pool: %s takes no new connection (down, draining or of the other family)", node->name);
+			trace_add(trace, "pool: %s takes no new connection (down, draining or of the other family)",
+				  node->name);
 		else if (answer->plane == PLANE_KERNEL)
 			trace_add(trace, "pool: %s port %u, which sees the %s address", node->name, answer->target_port,
 				  ask_node_sees_edge(answer, packet->question, node) ? "edge's" : "client's");
 		else
 			trace_add(trace, "pool: %s port %u", node->name, answer->target_port);
 	}
-	trace_snat_rule(answer, trace);
 }
 
 static int decide_forward(const struct packet *packet, const struct rundata *run, const struct forward *forward,
@@ -244,14 +246,8 @@ static int decide_forward(const struct packet *packet, const struct rundata *run
 	int r = collect_nodes(packet, run, arena, answer);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < answer->node_count; i++) {
-		const struct node *node = answer->nodes[i];
-		bool edge = ask_node_sees_edge(answer, question, node);
-		answer->snat |= edge;
-		if (!edge && !answer->snat_rule)
-			answer->snat_rule = ask_snat_rule(packet->model, &question->from,
-							  node->tunnel ? PLACE_TUNNEL : PLACE_LAN, node->tunnel);
-	}
+	for (size_t i = 0; i < answer->node_count; i++)
+		answer->snat |= ask_node_sees_edge(answer, question, answer->nodes[i]);
 	trace_forward(packet, answer, trace);
 	return 0;
 }
@@ -268,8 +264,8 @@ static int answer_packet(const struct packet *packet, const struct rundata *run,
 	const struct forward *refusing = NULL;
 	const struct forward *forward = forward_for(packet, &refusing);
 	if (decide_rules(packet, forward != NULL, answer, trace)) {
-		if (answer->verdict == EXPECT_ACCEPT && packet->to.kind != PLACE_SELF)
-			answer->snat_rule = ask_snat_rule(packet->model, &packet->question->from, packet->to.kind, packet->to.tunnel);
+		if (answer->verdict == EXPECT_ACCEPT)
+			answer->snat_rule = snat_rule_for(packet->model, &packet->question->from, &packet->to);
 		trace_snat_rule(answer, trace);
 		return 0;
 	}
@@ -292,7 +288,8 @@ static int ask(const struct model *model, const struct rundata *run, const struc
 	if (question->from.family == FAMILY_NONE || question->protocol == PROTOCOL_ANY ||
 	    (!question->to_self && question->to.family != question->from.family))
 		return -EINVAL;
-	if (question->in != PLACE_WAN && question->in != PLACE_LAN && !(question->in == PLACE_TUNNEL && question->in_tunnel))
+	if (question->in != PLACE_WAN && question->in != PLACE_LAN &&
+	    !(question->in == PLACE_TUNNEL && question->in_tunnel))
 		return -EINVAL;
 	struct packet packet = {.model = model, .around = around ? around : &nothing, .question = question};
 	packet.to = way_of_destination(model, packet.around, question);

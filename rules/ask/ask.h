@@ -23,10 +23,12 @@ struct question {
 struct surroundings {
 	const struct addr *own; /* this machine's addresses beyond the floating IPs */
 	size_t own_count;
+	const struct prefix *networks; /* those that it is in: for their broadcast and anycast addresses */
+	size_t network_count;
 };
 
 enum decided_by {
-	DECIDED_SPOOFED,    /* source does not belong on this side */
+	DECIDED_SPOOFED, /* source does not belong on this side */
 	DECIDED_BAN,
 	DECIDED_BLOCKLIST,
 	DECIDED_MANAGEMENT,
@@ -40,16 +42,16 @@ enum decided_by {
 struct answer {
 	enum expect_verdict verdict;
 	enum decided_by by;
-	const char *name;      /* of the rule, forward, blocklist, implied accept; NULL otherwise */
-	struct origin at;      /* its line; line 0 when there is none */
+	const char *name;              /* of the rule, forward, blocklist, implied accept; NULL otherwise */
+	struct origin at;              /* its line; line 0 when there is none */
 	const struct forward *forward; /* DECIDED_FORWARD, DECIDED_NO_BACKEND */
 	enum plane plane;
 	const struct node *const *nodes; /* candidates, in the arena that was passed */
 	size_t node_count;
 	uint16_t target_port;
-	bool snat;             /* a candidate node sees the edge's address; which: ask_node_sees_edge() */
-	const struct snat_rule *snat_rule; /* which one rewrites the source, where the forward's own SNAT does not */
-	const char *const *steps; /* for people: one line each, what was looked at and what it said */
+	bool snat;                         /* a candidate node sees the edge's address; which: ask_node_sees_edge() */
+	const struct snat_rule *snat_rule; /* what a rule let through: which one rewrites its source */
+	const char *const *steps;          /* for people: one line each, what was looked at and what it said */
 	size_t step_count;
 };
 
@@ -64,9 +66,6 @@ int ask_packet_quick(const struct model *model, const struct rundata *run, const
 		     const struct question *question, struct arena *arena, struct answer *ret_answer);
 /* Of an answer DECIDED_FORWARD: does this node see the edge's address as the client's? */
 bool ask_node_sees_edge(const struct answer *answer, const struct question *question, const struct node *node);
-/* The snat rule for what goes out by this leg; NULL when there is none. */
-const struct snat_rule *ask_snat_rule(const struct model *model, const struct addr *from, enum place_kind out,
-				      const struct tunnel *tunnel);
 
 /* Evaluate every expectation, as if every backend were up and nobody banned;
  * one diagnostic for each that does not hold. Returns how many. */

@@ -7,7 +7,13 @@
 #include "packet.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+
+static int compare_nodes(const void *a, const void *b)
+{
+	return strcmp(((const struct backend_health *)a)->node, ((const struct backend_health *)b)->node);
+}
 
 /* Run data in which every backend of the one forward that matters is up. */
 static int all_up(const struct packet *packet, struct arena *arena, struct rundata *ret_run)
@@ -22,6 +28,7 @@ static int all_up(const struct packet *packet, struct arena *arena, struct runda
 			return -ENOMEM;
 		for (size_t i = 0; i < pool->node_count; i++)
 			health[i] = (struct backend_health){pool->nodes[i]->name, compile_health_port(forward), true};
+		qsort(health, pool->node_count, sizeof(*health), compare_nodes);
 		run.health = health;
 		run.health_count = pool->node_count;
 	}

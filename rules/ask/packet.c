@@ -5,6 +5,7 @@
 
 static const struct prefix multicast_v4 = {.addr = {FAMILY_V4, {224}}, .length = 4};
 static const struct prefix multicast_v6 = {.addr = {FAMILY_V6, {0xff}}, .length = 8};
+static const struct prefix zero_v4 = {.addr = {FAMILY_V4, {0}}, .length = 8};
 static const struct prefix loopback_v4 = {.addr = {FAMILY_V4, {127}}, .length = 8};
 static const struct addr loopback_v6 = {FAMILY_V6, {[15] = 1}};
 static const struct prefix link_local_v6 = {.addr = {FAMILY_V6, {0xfe, 0x80}}, .length = 10};
@@ -70,32 +71,28 @@ static bool is_floating(const struct model *model, const struct addr *addr)
 	return false;
 }
 
-/* The last address of an IPv4 network that has room for one, and that this machine is in. */
-static bool is_network_broadcast(const struct prefix *network, const struct addr *addr)
+/* IPv4: the network's broadcast address. IPv6: the routers' anycast address (RFC 4291 section 2.6.1). */
+static bool is_for_all(const struct prefix *network, const struct addr *addr)
 {
-	if (network->addr.family != FAMILY_V4 || network->length > 30)
+	if (network->addr.family != addr->family || network->length + 1 >= addr_bits(addr->family))
 		return false;
 	struct addr_range range = prefix_range(network);
-	return addr_equal(&range.last, addr);
+	return addr_equal(addr->family == FAMILY_V4 ? &range.last : &range.first, addr);
 }
 
 static bool is_broadcast(const struct model *model, const struct surroundings *around, const struct addr *addr)
 {
-	if (addr_equal(&broadcast_v4, addr))
+	/* The kernel takes "this network" (RFC 1122 section 3.2.1.3) for a broadcast too. */
+	if (addr_equal(&broadcast_v4, addr) || prefix_contains(&zero_v4, addr))
 		return true;
-	for (size_t i = 0; i < model->lan.network_count; i++) {
-		const struct prefix *network = &model->lan.networks[i];
-		if (!is_network_broadcast(network, addr))
-			continue;
-		for (size_t j = 0; j < around->own_count; j++)
-			if (prefix_contains(network, &around->own[j]))
-				return true;
-	}
+	for (size_t i = 0; i < around->network_count; i++)
+		if (is_for_all(&around->networks[i], addr))
+			return true;
 	for (size_t i = 0; i < model->tunnel_count; i++)
 		for (size_t j = 0; j < model->tunnels[i].address_count; j++) {
 			const struct prefix *address = &model->tunnels[i].addresses[j];
 			struct prefix network = prefix_of(&address->addr, address->length);
-			if (is_network_broadcast(&network, addr))
+			if (is_for_all(&network, addr))
 				return true;
 		}
 	return false;
@@ -118,23 +115,26 @@ struct way way_by_route(const struct model *model, const struct addr *addr)
 {
 	struct route best = {.length = -1};
 	for (size_t i = 0; i < model->lan.network_count; i++)
-		try_route(&best, &model->lan.networks[i], (struct way){PLACE_LAN, NULL, "one of lan's networks"}, addr);
+		try_route(&best, &model->lan.networks[i],
+			  (struct way){.kind = PLACE_LAN, .why = "one of lan's networks"}, addr);
 	for (size_t i = 0; i < model->wan.network_count; i++)
-		try_route(&best, &model->wan.networks[i], (struct way){PLACE_WAN, NULL, "one of wan's networks"}, addr);
+		try_route(&best, &model->wan.networks[i],
+			  (struct way){.kind = PLACE_WAN, .why = "one of wan's networks"}, addr);
 	for (size_t i = 0; i < model->tunnel_count; i++) {
 		const struct tunnel *tunnel = &model->tunnels[i];
+		const struct way inside = {.kind = PLACE_TUNNEL, .tunnel = tunnel, .why = "the tunnel's network"};
+		const struct way allowed = {.kind = PLACE_TUNNEL, .tunnel = tunnel, .why = "a peer's allowed IPs"};
 		for (size_t j = 0; j < tunnel->address_count; j++)
-			try_route(&best, &tunnel->addresses[j], (struct way){PLACE_TUNNEL, tunnel, "the tunnel's network"}, addr);
+			try_route(&best, &tunnel->addresses[j], inside, addr);
 		for (size_t j = 0; j < tunnel->peer_count; j++)
 			for (size_t k = 0; k < tunnel->peers[j].allowed_ip_count; k++)
-				try_route(&best, &tunnel->peers[j].allowed_ips[k],
-					  (struct way){PLACE_TUNNEL, tunnel, "a peer's allowed IPs"}, addr);
+				try_route(&best, &tunnel->peers[j].allowed_ips[k], allowed, addr);
 	}
 	if (best.length >= 0)
 		return best.way;
 	if (model->wan.device)
-		return (struct way){PLACE_WAN, NULL, "the default route"};
-	return (struct way){PLACE_ANY, NULL, "no route"};
+		return (struct way){.kind = PLACE_WAN, .why = "the default route"};
+	return (struct way){.kind = PLACE_ANY, .why = "no route"};
 }
 
 struct way way_of_destination(const struct model *model, const struct surroundings *around,
@@ -142,15 +142,17 @@ struct way way_of_destination(const struct model *model, const struct surroundin
 {
 	const struct addr *to = &question->to;
 	if (question->to_self)
-		return (struct way){PLACE_SELF, NULL, "as asked"};
+		return (struct way){.kind = PLACE_SELF, .why = "as asked"};
 	if (is_own(model, around, to))
-		return (struct way){PLACE_SELF, NULL, "an address of this machine"};
+		return (struct way){.kind = PLACE_SELF, .why = "an address of this machine"};
 	if (is_floating(model, to))
-		return (struct way){PLACE_SELF, NULL, "a floating IP"};
+		return (struct way){.kind = PLACE_SELF, .why = "a floating IP"};
 	if (is_multicast(to))
-		return (struct way){PLACE_SELF, NULL, "multicast"};
+		return (struct way){.kind = PLACE_SELF, .why = "multicast", .group = true};
 	if (is_broadcast(model, around, to))
-		return (struct way){PLACE_SELF, NULL, "broadcast"};
+		return (struct way){.kind = PLACE_SELF, .why = "broadcast or anycast", .group = true};
+	if (prefix_contains(&link_local_v6, to))
+		return (struct way){.kind = question->in, .tunnel = question->in_tunnel, .why = "link-local"};
 	return way_by_route(model, to);
 }
 
@@ -163,19 +165,43 @@ const char *packet_outside_lan(const struct packet *packet)
 	return NULL;
 }
 
+/* fe80::/10 and all above it, which is multicast. */
+static bool is_link_scoped(const struct addr *addr)
+{
+	return addr->family == FAMILY_V6 && addr->bytes[0] >= 0xfe &&
+	       (addr->bytes[0] == 0xff || addr->bytes[1] >= 0x80);
+}
+
+/* Addresses that nobody has, or that do not go where they are sent. */
+static const char *nonsense(const struct packet *packet)
+{
+	const struct question *question = packet->question;
+	const struct addr *from = &question->from, *to = &question->to;
+	bool to_everybody = !question->to_self && addr_equal(&broadcast_v4, to);
+	if (is_loopback(from) || is_multicast(from) || (from->family == FAMILY_V6 && addr_is_zero(from)))
+		return "nobody has such a source address";
+	/* A DHCP client that has no address yet asks everybody. */
+	if (!to_everybody && is_broadcast(packet->model, packet->around, from))
+		return "a broadcast address sends nothing";
+	if (!question->to_self && is_loopback(to))
+		return "a loopback address is never reached from outside";
+	if (!question->to_self && to->family == FAMILY_V6 && addr_is_zero(to))
+		return "nobody has such a destination address";
+	if (prefix_contains(&link_local_v6, from) && !question->to_self && !is_link_scoped(to))
+		return "a link-local source does not leave its link";
+	return NULL;
+}
+
 const char *packet_reverse_path(const struct packet *packet)
 {
 	const struct question *question = packet->question;
 	const struct addr *from = &question->from;
 	if (is_own(packet->model, packet->around, from))
 		return "the source is an address of this machine";
-	if (is_loopback(from) || is_multicast(from) || addr_equal(&broadcast_v4, from))
-		return "nobody has such a source address";
-	if (!question->to_self && is_loopback(&question->to))
-		return "a loopback address is never reached from outside";
-	if (addr_is_zero(from)) /* a DHCP client that has no address yet */
-		return packet->to.kind == PLACE_SELF ? NULL : "nobody has such a source address";
-	if (prefix_contains(&link_local_v6, from)) /* on every leg */
+	const char *why = nonsense(packet);
+	if (why)
+		return why;
+	if (prefix_contains(&link_local_v6, from) || addr_is_zero(from)) /* of every leg */
 		return NULL;
 	struct way back = way_by_route(packet->model, from);
 	if (back.kind == question->in && back.tunnel == question->in_tunnel)
@@ -232,8 +258,8 @@ unsigned rule_misses(const struct rule *rule, const struct packet *packet)
 	unsigned misses = MISS_FROM | MISS_TO;
 	if (rule->protocol != PROTOCOL_ANY && rule->protocol != question->protocol)
 		misses |= MISS_PROTOCOL;
-	if (rule->port_count > 0 && !(question->protocol != PROTOCOL_ICMP &&
-				      ports_hold(rule->ports, rule->port_count, question->to_port)))
+	if (rule->port_count > 0 &&
+	    !(question->protocol != PROTOCOL_ICMP && ports_hold(rule->ports, rule->port_count, question->to_port)))
 		misses |= MISS_PORT;
 	for (size_t i = 0; i < rule->from_count && (misses & MISS_FROM); i++)
 		if (place_holds_source(&rule->from[i], packet))
@@ -255,10 +281,11 @@ static bool takes(const struct forward *forward, const struct packet *packet)
 static bool listens(const struct forward *forward, const struct packet *packet)
 {
 	const struct question *question = packet->question;
-	if (forward->protocol != question->protocol || !ports_hold(forward->ports, forward->port_count, question->to_port))
+	if (forward->protocol != question->protocol ||
+	    !ports_hold(forward->ports, forward->port_count, question->to_port))
 		return false;
 	if (forward->listen_address.family == FAMILY_NONE)
-		return packet->to.kind == PLACE_SELF;
+		return packet->to.kind == PLACE_SELF && !packet->to.group;
 	return !question->to_self && addr_equal(&forward->listen_address, &question->to);
 }
 

@@ -1,5 +1,5 @@
 /* Packet: a question with what follows from it at once (which way it goes),
- * and the conditions of a configuration held against it. Inside rules/ask only. */
+ * and the conditions of a configuration held against it. For rules/ask and its tests only. */
 #pragma once
 
 #include "ask.h"
@@ -9,6 +9,7 @@ struct way {
 	enum place_kind kind; /* ANY, SELF, WAN, LAN, TUNNEL */
 	const struct tunnel *tunnel;
 	const char *why; /* a static text: "floating IP" */
+	bool group;      /* SELF, but not by an address of its own: broadcast, multicast, anycast */
 };
 
 struct packet {

@@ -49,7 +49,8 @@ static int split(struct parser *parser, const char *part, const char *text, size
 			return refuse(parser, "%s: \"%.*s\" has a '[' without a ']'", part, (int)length, text);
 		size_t rest = length - (size_t)(end + 1 - text);
 		if (rest > 0 && end[1] != ':')
-			return refuse(parser, "%s: \"%.*s\" has something else than :PORT behind the ']'", part, (int)length, text);
+			return refuse(parser, "%s: \"%.*s\" has something else than :PORT behind the ']'", part,
+				      (int)length, text);
 		*ret_host = text + 1;
 		*ret_host_length = (size_t)(end - text) - 1;
 		*ret_port = rest > 0 ? end + 2 : NULL;
@@ -113,7 +114,8 @@ static int parse_to(struct parser *parser, const char *to, struct question *ques
 	if (question->protocol == PROTOCOL_ICMP)
 		return port ? refuse(parser, "to: \"%s\" has a port, and icmp has none (ADDR/icmp)", to) : 0;
 	if (!port && question->to.family == FAMILY_V6 && host == to)
-		return refuse(parser, "to: \"%s\" has no port (an IPv6 address with a port is written [ADDR]:PORT)", to);
+		return refuse(parser, "to: \"%s\" has no port (an IPv6 address with a port is written [ADDR]:PORT)",
+			      to);
 	if (!port)
 		return refuse(parser, "to: \"%s\" has no port (" TO_FORMS ")", to);
 	return parse_port(parser, "to", port, length - (size_t)(port - to), &question->to_port);

@@ -1,10 +1,11 @@
-/* Trace: wording of the steps that led to an answer. Decides nothing. */
+/* Trace: wording of the steps that led to an answer. Decides nothing: what
+ * it says of a rule comes from the same rule_misses() that decided. */
 #include "trace.h"
 
 #include <stdarg.h>
 
-#define FEW_RULES 12u  /* so many rules that do not match are listed one by one */
-#define NEAR_RULES 5u  /* of more, so many that miss in one condition only */
+#define FEW_RULES 12u /* so many rules that do not match are listed one by one */
+#define NEAR_RULES 5u /* of more, so many that miss in one condition only */
 
 void trace_add(struct trace *trace, const char *format, ...)
 {
@@ -47,7 +48,8 @@ void trace_way(struct trace *trace, const struct packet *packet)
 	trace_add(trace, "way: in by %s, %s is %s%s (%s)", way_name(question->in, question->in_tunnel),
 		  question->to_self ? "the destination" : addr_format(&question->to, text),
 		  packet->to.kind == PLACE_SELF ? "for this machine itself, " : "out by ",
-		  packet->to.kind == PLACE_SELF ? "self" : way_name(packet->to.kind, packet->to.tunnel), packet->to.why);
+		  packet->to.kind == PLACE_SELF ? "self" : way_name(packet->to.kind, packet->to.tunnel),
+		  packet->to.why);
 }
 
 static const char *place_text(const struct place *place, char *buffer)
