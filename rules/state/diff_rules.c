@@ -4,9 +4,9 @@
  * A rule that moved against that run is deleted and added. */
 #include "diff_parts.h"
 
-#include <errno.h>
+#include "../base/sequence.h"
 
-#define NONE UINT32_MAX
+#include <errno.h>
 
 /* A rule that uses a set which is made anew cannot stay. */
 static bool uses_anew(const struct diff *diff, const struct rule_state *rule)
@@ -26,7 +26,7 @@ static bool uses_anew(const struct diff *diff, const struct rule_state *rule)
 struct matching {
 	const struct rule_state *old, *new;
 	size_t old_count, new_count;
-	uint32_t *pair;  /* of each new rule: the equal old one, or NONE */
+	uint32_t *pair;  /* of each new rule: the equal old one, or SEQUENCE_NONE */
 	bool *old_stays; /* of each old rule: in the run that stays */
 };
 
@@ -80,7 +80,7 @@ static uint32_t take_equal(struct digests *table, const struct matching *matchin
 {
 	size_t slot = find_slot(table, rule_digest(rule));
 	if (!table->used[slot])
-		return NONE;
+		return SEQUENCE_NONE;
 	for (uint32_t *link = &table->head[slot]; *link; link = &table->next[*link - 1]) {
 		uint32_t index = *link - 1;
 		if (!rule_equal(&matching->old[index], rule))
@@ -88,42 +88,21 @@ static uint32_t take_equal(struct digests *table, const struct matching *matchin
 		*link = table->next[index];
 		return index;
 	}
-	return NONE;
+	return SEQUENCE_NONE;
 }
 
-/* The longest increasing subsequence of pair[] (patience sorting): those pairs stay, the others are undone. */
+/* The longest run of pairs in the same order on both sides stays, the others are undone. */
 static int keep_longest_run(struct arena *arena, struct matching *matching)
 {
-	uint32_t *tails = arena_array(arena, matching->new_count, uint32_t); /* new index that ends a run of length k+1 */
-	uint32_t *before = arena_array(arena, matching->new_count, uint32_t);
-	if (!tails || !before)
-		return -ENOMEM;
-	size_t longest = 0;
-	for (uint32_t j = 0; j < matching->new_count; j++) {
-		if (matching->pair[j] == NONE)
-			continue;
-		size_t low = 0, high = longest;
-		while (low < high) {
-			size_t middle = (low + high) / 2;
-			if (matching->pair[tails[middle]] < matching->pair[j])
-				low = middle + 1;
-			else
-				high = middle;
-		}
-		before[j] = low ? tails[low - 1] : NONE;
-		tails[low] = j;
-		longest += low == longest;
-	}
-	uint32_t in_run = longest ? tails[longest - 1] : NONE;
-	for (size_t j = matching->new_count; j-- > 0;) {
-		if (in_run == j) {
+	bool *stays = arena_array(arena, matching->new_count, bool);
+	int r = stays ? sequence_longest_run(arena, matching->pair, matching->new_count, stays) : -ENOMEM;
+	for (size_t j = 0; r == 0 && j < matching->new_count; j++) {
+		if (stays[j])
 			matching->old_stays[matching->pair[j]] = true;
-			in_run = before[j];
-		} else {
-			matching->pair[j] = NONE;
-		}
+		else
+			matching->pair[j] = SEQUENCE_NONE;
 	}
-	return 0;
+	return r;
 }
 
 static int match(const struct diff *diff, struct matching *matching)
@@ -168,11 +147,11 @@ static int add_rules(struct diff *diff, const struct chain *desired, const struc
 		return -ENOMEM;
 	for (size_t j = matching->new_count; j-- > 0;) {
 		before[j] = behind;
-		if (matching->pair[j] != NONE)
+		if (matching->pair[j] != SEQUENCE_NONE)
 			behind = matching->old[matching->pair[j]].handle;
 	}
 	for (size_t j = 0; j < matching->new_count; j++) {
-		if (matching->pair[j] != NONE)
+		if (matching->pair[j] != SEQUENCE_NONE)
 			continue;
 		const struct rule_state *rule = &matching->new[j];
 		struct step step = {

@@ -79,8 +79,8 @@ static void start_worker(int index)
 	workers.sockets[index] = pair[0];
 }
 
-/* Wait for a message of this type from a worker; others are printed (log) or dropped. */
-static int wait_for(int index, enum msg_type type, struct msg_buffer *buffer, struct msg *ret_msg)
+/* Wait for a message of this type and id from a worker; others are printed (log) or dropped. */
+static int wait_for(int index, enum msg_type type, uint32_t id, struct msg_buffer *buffer, struct msg *ret_msg)
 {
 	for (;;) {
 		struct pollfd poll_fd = {.fd = workers.sockets[index], .events = POLLIN};
@@ -89,7 +89,7 @@ static int wait_for(int index, enum msg_type type, struct msg_buffer *buffer, st
 		int got = msg_receive(workers.sockets[index], buffer, ret_msg);
 		if (got <= 0)
 			return got ? got : -ECONNRESET;
-		if (ret_msg->type == type)
+		if (ret_msg->type == type && ret_msg->id == id)
 			return 0;
 		if (ret_msg->type == MSG_LOG) {
 			cleanup_arena struct arena *arena = arena_new();
@@ -97,8 +97,6 @@ static int wait_for(int index, enum msg_type type, struct msg_buffer *buffer, st
 			wire_get_u32(&reader);
 			char *text = wire_get_text(&reader, arena, 4096);
 			printf("log %d %s\n", index, text ? text : "?");
-			if (type == MSG_PROXY_APPLIED && text && strstr(text, "refused"))
-				return -EBADMSG;
 		}
 		msg_close_fds(ret_msg);
 	}
@@ -150,12 +148,16 @@ static void commit(void)
 	proxy_config_encode(&draft.config, &body);
 	int fd = msg_body_new(body.data, body.length), error = 0;
 	for (int i = 0; i < workers.count; i++)
-		if (msg_send(workers.sockets[i], MSG_PROXY_CONFIG, 0, NULL, &fd, 1) < 0)
+		if (msg_send(workers.sockets[i], MSG_PROXY_CONFIG, draft.config.generation, NULL, &fd, 1) < 0)
 			err(1, "send");
 	close(fd);
-	for (int i = 0; i < workers.count; i++)
-		if (wait_for(i, MSG_PROXY_APPLIED, &buffer, &msg) < 0)
-			error = -1;
+	for (int i = 0; i < workers.count; i++) {
+		if (wait_for(i, MSG_PROXY_APPLIED, draft.config.generation, &buffer, &msg) < 0)
+			err(1, "no answer");
+		struct wire_reader reader = {.data = msg.payload, .length = msg.length};
+		if (wire_get_u32(&reader) != draft.config.generation || wire_finish(&reader))
+			error = -EBADMSG;
+	}
 	/* A worker closes what a configuration does not name: it would have to be sent again. */
 	sent_count = 0;
 	for (size_t i = 0; i < draft.config.listener_count && !error; i++)
@@ -197,7 +199,7 @@ static void query(enum report_kind kind)
 		size_t length;
 		struct report *report;
 		if (msg_send(workers.sockets[i], MSG_PROXY_QUERY, 7, &payload, NULL, 0) < 0 ||
-		    wait_for(i, MSG_PROXY_ANSWER, &buffer, &msg) < 0 || msg.id != 7 || msg.fd_count != 1 ||
+		    wait_for(i, MSG_PROXY_ANSWER, 7, &buffer, &msg) < 0 || msg.fd_count != 1 ||
 		    msg_body_map(msg.fds[0], &data, &length) < 0 || report_decode(data, length, arena, &report) < 0) {
 			printf("failed\n");
 			continue;
@@ -345,7 +347,7 @@ int main(int argc, char **argv)
 	}
 	for (int i = 0; i < workers.count; i++) {
 		start_worker(i);
-		if (wait_for(i, MSG_READY, &buffer, &msg) < 0)
+		if (wait_for(i, MSG_READY, 0, &buffer, &msg) < 0)
 			errx(1, "worker %d did not start", i);
 		printf("worker %d %d\n", i, workers.pids[i]);
 	}
