@@ -40,8 +40,9 @@ static void blocklist_set(struct build *b, const struct blocklist *list, enum fa
 			  .ranges = ranges,
 			  .range_count = count,
 			  .at = list->at};
+	/* The file's own hash says as much as one of the ranges would, and is there already. */
 	if (count > STATE_HASHED_ABOVE)
-		state_hash_ranges(ranges, count, set.hash);
+		memcpy(set.hash, list->hash, sizeof(set.hash));
 	build_set(b, &set);
 }
 
