@@ -324,6 +324,8 @@ int api_main(void)
 	if (api.channel)
 		event_free(api.channel);
 	tls_free(&api.tls);
+	/* libevent frees bufferevents from its loop. */
+	event_base_loop(api.base, EVLOOP_NONBLOCK);
 	event_base_free(api.base);
 	return error;
 }

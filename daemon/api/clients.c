@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define JUST_MS 250
+
 enum share { SHARE_DENIED, SHARE_READERS, SHARE_WRITERS, SHARE_TLS, SHARE_METRICS };
 
 static const size_t share_most[] = {
@@ -59,16 +61,26 @@ void clients_free(struct clients **clients)
 	free(pool);
 }
 
+/* Somebody who has a right to be here and came just now has sent his request, even if it has not been read yet. Of
+ * strangers nothing is assumed, or a flood of them would be safe for so long. */
+static bool may_go(const struct connection *connection, enum share share, uint64_t now)
+{
+	bool stranger = share == SHARE_TLS || share == SHARE_DENIED;
+	return connection_idle(connection) && (stranger || now - connection->since >= JUST_MS);
+}
+
 /* True when there is room in the share, if need be by ending who has been idle longest. */
 static bool make_room(struct clients *clients, enum share share)
 {
 	struct connection *connection, *oldest = NULL;
 	size_t count = 0;
+	uint64_t now = connection_now_ms();
+	/* The newest comes first: of two from the same millisecond the later one in the list is older. */
 	LIST_FOREACH(connection, &clients->list, link) {
 		if (share_of(connection->kind, connection->identity.right) != share)
 			continue;
 		count++;
-		if (connection_idle(connection) && (!oldest || connection->since < oldest->since))
+		if (may_go(connection, share, now) && (!oldest || connection->since <= oldest->since))
 			oldest = connection;
 	}
 	if (count < share_most[share])

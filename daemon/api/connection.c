@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #define INPUT_MOST 65536       /* read ahead of what is being done */
+#define WRITE_MOST (256 << 10) /* at a time: then it is another client's turn */
 #define PIECE_MOST 16384       /* of a body at a time; above any chunk line */
 #define HANDSHAKE_MS 10000
 #define HEAD_MS 10000          /* from its first byte */
@@ -416,6 +417,8 @@ struct connection *connection_new(struct clients *clients, enum client_kind kind
 	LIST_INSERT_HEAD(&clients->list, connection, link);
 	bufferevent_setcb(connection->stream, on_read, on_written, on_event, connection);
 	bufferevent_setwatermark(connection->stream, EV_READ, 0, INPUT_MOST);
+	bufferevent_set_max_single_read(connection->stream, INPUT_MOST);
+	bufferevent_set_max_single_write(connection->stream, WRITE_MOST);
 	if (ssl)
 		bufferevent_openssl_set_allow_dirty_shutdown(connection->stream, 1);
 	connection_set_state(connection, ssl ? STATE_HANDSHAKE : STATE_HEAD);

@@ -381,6 +381,8 @@ static void prober_clear(struct prober *prober)
 		event_free(prober->channel);
 	if (prober->writable)
 		event_free(prober->writable);
+	/* libevent frees bufferevents from its loop. */
+	event_base_loop(prober->base, EVLOOP_NONBLOCK);
 	event_base_free(prober->base);
 }
 
