@@ -77,6 +77,16 @@ static int look(struct engine *engine, const struct state *like)
 	return 0;
 }
 
+/* After a commit: what was seen is out of date in every case, also after one whose answer was lost. */
+static void look_again(struct engine *engine, const struct steps *steps, const struct state *desired)
+{
+	const struct kernel_ops *ops = engine->kernel->ops;
+	if (steps && ops->observe_touched && ops->observe_touched(engine->kernel, steps, desired, &engine->observed) == 0 &&
+	    ops->generation(engine->kernel, &engine->generation) == 0)
+		return;
+	state_free(&engine->observed);
+}
+
 static const char *describe(struct arena *arena, const struct commit_error *error, int r)
 {
 	const char *what = error->what ? error->what : strerror(-r);
@@ -147,8 +157,7 @@ static int converge(struct engine *engine, const struct state *desired, struct a
 		struct commit_error error = {0};
 		r = engine->kernel->ops->commit(engine->kernel, &steps, &error);
 		report->commit_ms += monotonic_ms() - diffed;
-		/* The look is out of date in every case, also after a batch whose answer was lost. */
-		state_free(&engine->observed);
+		look_again(engine, r == 0 ? &steps : NULL, desired);
 		if (r == 0 || r == -ERESTART || r == -EAGAIN || r == -EINTR)
 			continue;
 		report->error = describe(arena, &error, r);

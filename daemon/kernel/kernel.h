@@ -35,7 +35,11 @@ struct kernel_ops {
 	 * sysctls: those that `like` names. Ranges of sets above STATE_HASHED_ABOVE elements
 	 * are not read when a hash of theirs is stored: the set has that hash and no ranges. */
 	int (*observe)(struct kernel *kernel, const struct state *like, struct state **ret_state);
-	/* Observe only what the steps touched: for verification. The result has only those objects. */
+	/* After a commit of steps that were made from *state: read only what they touched, take the rest from *state, which
+	 * the new state then owns. -ERESTART: somebody else has changed something since, or too much was touched: observe
+	 * all. On failure *state is as it was. May be NULL: always observe all. */
+	int (*observe_touched)(struct kernel *kernel, const struct steps *steps, const struct state *like,
+			       struct state **state);
 	int (*commit)(struct kernel *kernel, const struct steps *steps, struct commit_error *ret_error);
 	/* The ruleset's generation: changes with every commit of anyone. */
 	int (*generation)(struct kernel *kernel, uint32_t *ret_generation);

@@ -27,6 +27,7 @@ static void close_kernel(struct kernel **kernel)
 
 static const struct kernel_ops ops = {
 	.observe = nft_observe,
+	.observe_touched = nft_observe_touched,
 	.commit = nft_commit,
 	.generation = nft_generation,
 	.counters = nft_counters,

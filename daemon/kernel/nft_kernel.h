@@ -25,6 +25,7 @@ static inline struct nft_kernel *nft_kernel_of(struct kernel *kernel)
 }
 
 int nft_observe(struct kernel *kernel, const struct state *like, struct state **ret_state);
+int nft_observe_touched(struct kernel *kernel, const struct steps *steps, const struct state *like, struct state **state);
 int nft_commit(struct kernel *kernel, const struct steps *steps, struct commit_error *ret_error);
 int nft_generation(struct kernel *kernel, uint32_t *ret_generation);
 int nft_counters(struct kernel *kernel, struct arena *arena, struct counter_value **ret_values, size_t *ret_count);

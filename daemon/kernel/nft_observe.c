@@ -2,7 +2,7 @@
  * rules, system parameters, as of one generation. A change while reading means
  * to read again. What our state cannot say is kept as something that no
  * configuration asks for, so that the diff removes it. It never writes. */
-#include "nft_kernel.h"
+#include "nft_observe.h"
 #include "nft_object.h"
 #include "nft_set.h"
 #include "sysctl.h"
@@ -18,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REQUEST_MAX 1024 /* a head and two names */
 
 /* Rules of one chain, while they come in. */
 struct rule_list {
@@ -29,14 +28,14 @@ struct rule_list {
 struct observation {
 	struct nft_kernel *kernel;
 	struct state *state;
-	uint32_t flags, owner; /* of the table */
+	uint32_t flags; /* of the table */
 	size_t chain_capacity, set_capacity, counter_capacity;
 	struct counter_message *hashes;
 	size_t hash_count, hash_capacity;
 	struct rule_list *rules; /* by chain */
 };
 
-static struct nlmsghdr *start(char *request, uint16_t type, bool dump)
+struct nlmsghdr *observe_request(char *request, uint16_t type, bool dump)
 {
 	return nftnl_nlmsg_build_hdr(request, type, NFPROTO_INET, dump ? NLM_F_DUMP : 0, 0);
 }
@@ -45,7 +44,7 @@ static struct nlmsghdr *start(char *request, uint16_t type, bool dump)
 static int dump(struct observation *seen, uint16_t type, uint16_t attribute, nft_answer *callback)
 {
 	alignas(struct nlmsghdr) char request[REQUEST_MAX];
-	struct nlmsghdr *message = start(request, type, true);
+	struct nlmsghdr *message = observe_request(request, type, true);
 	if (attribute)
 		mnl_attr_put_strz(message, attribute, STATE_TABLE);
 	return nft_socket_ask(&seen->kernel->query, message, callback, seen);
@@ -70,34 +69,39 @@ int nft_generation(struct kernel *kernel, uint32_t *ret_generation)
 {
 	alignas(struct nlmsghdr) char request[REQUEST_MAX];
 	uint32_t generation = 0;
-	int rc = nft_socket_ask(&nft_kernel_of(kernel)->query, start(request, NFT_MSG_GETGEN, false), take_generation,
+	int rc = nft_socket_ask(&nft_kernel_of(kernel)->query, observe_request(request, NFT_MSG_GETGEN, false), take_generation,
 				&generation);
 	if (rc == 0)
 		*ret_generation = generation;
 	return rc;
 }
 
+struct table_answer {
+	uint32_t flags, owner;
+};
+
 static int take_table(const struct nlmsghdr *message, void *data)
 {
-	struct observation *seen = data;
-	return get_table(message, &seen->flags, &seen->owner);
+	struct table_answer *answer = data;
+	return get_table(message, &answer->flags, &answer->owner);
 }
 
-static int observe_table(struct observation *seen)
+int observe_table(struct nft_kernel *kernel, struct state *state, uint32_t *ret_flags)
 {
+	struct table_answer answer = {0};
 	alignas(struct nlmsghdr) char request[REQUEST_MAX];
-	struct nlmsghdr *message = start(request, NFT_MSG_GETTABLE, false);
+	struct nlmsghdr *message = observe_request(request, NFT_MSG_GETTABLE, false);
 	mnl_attr_put_strz(message, NFTA_TABLE_NAME, STATE_TABLE);
-	int rc = nft_socket_ask(&seen->kernel->query, message, take_table, seen);
+	int rc = nft_socket_ask(&kernel->query, message, take_table, &answer);
 	if (rc == -ENOENT)
 		return 0;
 	if (rc < 0)
 		return rc;
-	struct state *state = seen->state;
 	state->present = true;
-	state->persist = seen->flags & TABLE_FLAG_PERSIST;
-	state->dormant = seen->flags & TABLE_FLAG_DORMANT;
-	state->owner = seen->flags & TABLE_FLAG_OWNER && state->persist && seen->owner == seen->kernel->owner.port;
+	state->persist = answer.flags & TABLE_FLAG_PERSIST;
+	state->dormant = answer.flags & TABLE_FLAG_DORMANT;
+	state->owner = answer.flags & TABLE_FLAG_OWNER && state->persist && answer.owner == kernel->owner.port;
+	*ret_flags = answer.flags;
 	return 0;
 }
 
@@ -207,7 +211,7 @@ static int give_hashes(struct observation *seen)
 static int dump_elements(struct nft_kernel *kernel, const char *set, struct set_reader *reader)
 {
 	alignas(struct nlmsghdr) char request[REQUEST_MAX];
-	struct nlmsghdr *message = start(request, NFT_MSG_GETSETELEM, true);
+	struct nlmsghdr *message = observe_request(request, NFT_MSG_GETSETELEM, true);
 	put_elements_of(message, set);
 	int rc = nft_socket_ask(&kernel->query, message, set_reader_take, reader);
 	if (rc < 0 && rc != -ENOENT) {
@@ -218,12 +222,12 @@ static int dump_elements(struct nft_kernel *kernel, const char *set, struct set_
 	return rc;
 }
 
-static int read_elements(struct observation *seen, struct set *set)
+static int read_elements(struct nft_kernel *kernel, struct arena *arena, struct set *set)
 {
-	struct set_reader *reader = set_reader_new(seen->state->arena, set);
+	struct set_reader *reader = set_reader_new(arena, set);
 	if (!reader)
 		return -ENOMEM;
-	int rc = dump_elements(seen->kernel, set->name, reader);
+	int rc = dump_elements(kernel, set->name, reader);
 	if (rc == -E2BIG) { /* none of ours is so large without a hash */
 		memset(set->key, 0, sizeof(set->key));
 		return 0;
@@ -233,14 +237,14 @@ static int read_elements(struct observation *seen, struct set *set)
 	return rc < 0 ? rc : set_reader_finish(reader, set);
 }
 
-static int observe_elements(struct observation *seen, struct set *set)
+int observe_elements(struct nft_kernel *kernel, struct arena *arena, struct set *set)
 {
 	static const uint8_t none[sizeof(set->hash)];
 	if (set->dynamic || !set->key[0] || memcmp(set->hash, none, sizeof(none)) != 0)
 		return 0;
 	int rc = -EAGAIN;
 	for (int tries = 0; rc == -EAGAIN && tries < READ_AGAIN_MOST; tries++)
-		rc = read_elements(seen, set);
+		rc = read_elements(kernel, arena, set);
 	return rc;
 }
 
@@ -282,7 +286,7 @@ static int observe_rules(struct observation *seen)
 static int observe_ruleset(struct observation *seen)
 {
 	struct state *state = seen->state;
-	int rc = observe_table(seen);
+	int rc = observe_table(seen->kernel, state, &seen->flags);
 	if (rc < 0 || !state->present)
 		return rc;
 	rc = dump(seen, NFT_MSG_GETCHAIN, 0, take_chain);
@@ -297,11 +301,11 @@ static int observe_ruleset(struct observation *seen)
 	rc = give_hashes(seen);
 	sort(state->counters, state->counter_count, sizeof(struct counter), counter_order);
 	for (size_t i = 0; rc == 0 && i < state->set_count; i++)
-		rc = observe_elements(seen, &state->sets[i]);
+		rc = observe_elements(seen->kernel, state->arena, &state->sets[i]);
 	return rc < 0 ? rc : observe_rules(seen);
 }
 
-static int observe_sysctls(const struct state *like, struct state *state)
+int observe_sysctls(const struct state *like, struct state *state)
 {
 	char value[SYSCTL_VALUE_MAX];
 	if (!like || like->sysctl_count == 0)
@@ -396,7 +400,7 @@ int nft_counters(struct kernel *kernel, struct arena *arena, struct counter_valu
 	for (int tries = 0; tries < READ_AGAIN_MOST; tries++) {
 		struct counting counting = {.arena = arena};
 		alignas(struct nlmsghdr) char request[REQUEST_MAX];
-		struct nlmsghdr *message = start(request, NFT_MSG_GETOBJ, true);
+		struct nlmsghdr *message = observe_request(request, NFT_MSG_GETOBJ, true);
 		mnl_attr_put_strz(message, NFTA_OBJ_TABLE, STATE_TABLE);
 		int rc = nft_socket_ask(&nft->query, message, take_value, &counting);
 		if (rc == 0 || rc == -ENOENT) { /* no table: no counters */
@@ -427,7 +431,7 @@ static int read_dynamic(struct nft_kernel *kernel, const char *name, struct aren
 {
 	struct set_question question = {.arena = arena};
 	alignas(struct nlmsghdr) char request[REQUEST_MAX];
-	struct nlmsghdr *message = start(request, NFT_MSG_GETSET, false);
+	struct nlmsghdr *message = observe_request(request, NFT_MSG_GETSET, false);
 	put_set_name(message, name);
 	int rc = nft_socket_ask(&kernel->query, message, take_one_set, &question);
 	if (rc < 0)

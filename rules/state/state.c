@@ -25,9 +25,12 @@ void state_free(struct state **state)
 {
 	if (!state || !*state)
 		return;
-	struct arena *arena = (*state)->arena; /* the state itself lies in it */
+	for (struct state *next = *state; next;) {
+		struct arena *arena = next->arena; /* the state itself lies in it */
+		next = next->base;
+		arena_free(&arena);
+	}
 	*state = NULL;
-	arena_free(&arena);
 }
 
 static int chain_by_name(const void *name, const void *chain)

@@ -225,6 +225,7 @@ struct sysctl {
 
 struct state {
 	struct arena *arena;
+	struct state *base; /* another state that this one points into, owned; NULL: none */
 	bool present; /* the table exists; always true in desired, except after flush */
 	bool owner;   /* desired: flags owner and persist; observed: both are set and the owner is this kernel's socket */
 	bool persist; /* observed: flag persist. Without it the kernel lets nobody take the table over: for an owner it is
