@@ -21,13 +21,14 @@ static int path_of(const char *name, char *path)
 	if (*name || used == start)
 		return -EINVAL;
 	/* No empty part, and neither "." nor "..". */
-	for (char *part = path + start; part; part = strchr(part, '/')) {
-		part += *part == '/';
+	for (const char *part = path + start;; part++) {
 		size_t length = strcspn(part, "/");
 		if (length == 0 || (length <= 2 && strspn(part, ".") >= length))
 			return -EINVAL;
+		part += length;
+		if (!*part)
+			return 0;
 	}
-	return 0;
 }
 
 static int open_path(const char *name, int flags)
