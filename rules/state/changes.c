@@ -218,6 +218,86 @@ static const char *place_of(struct lines *lines, const struct section *section, 
 		       : "";
 }
 
+static bool same_place(const struct place *a, const struct place *b)
+{
+	if (a->kind != b->kind)
+		return false;
+	switch (a->kind) {
+	case PLACE_ANY:
+	case PLACE_WAN:
+	case PLACE_LAN:
+	case PLACE_SELF:
+		return true;
+	case PLACE_TUNNEL:
+		return strcmp(a->tunnel->name, b->tunnel->name) == 0;
+	case PLACE_PREFIX:
+		return a->prefix.length == b->prefix.length && addr_equal(&a->prefix.addr, &b->prefix.addr);
+	case PLACE_BLOCKLIST:
+		return strcmp(a->blocklist->name, b->blocklist->name) == 0;
+	}
+	return false;
+}
+
+static bool same_listen(const struct forward *a, const struct forward *b)
+{
+	return addr_equal(&a->listen_address, &b->listen_address) && a->protocol == b->protocol &&
+	       a->port_count == b->port_count && memcmp(a->ports, b->ports, a->port_count * sizeof(*a->ports)) == 0;
+}
+
+static bool same_target(const struct forward *a, const struct forward *b)
+{
+	return a->target_port == b->target_port && strcmp(a->pool->name, b->pool->name) == 0;
+}
+
+/* True when the values are surely the same: printing thousands of them takes too long. */
+static bool same_value(const struct key *key, const void *before, const void *after)
+{
+	const char *a = (const char *)before + key->offset, *b = (const char *)after + key->offset;
+	const struct value_type *type = key->type;
+	if (type == &bool_type)
+		return *a == *b;
+	if (type == &number_type || type == &word_type)
+		return memcmp(a, b, sizeof(uint32_t)) == 0;
+	if (type == &duration_type)
+		return memcmp(a, b, sizeof(milliseconds)) == 0;
+	if (type == &rate_type)
+		return memcmp(a, b, sizeof(struct rate)) == 0;
+	if (type == &text_type || type == &name_type) {
+		const char *old = *(const char *const *)(const void *)a, *new = *(const char *const *)(const void *)b;
+		return old == new || (old && new && strcmp(old, new) == 0);
+	}
+	if (type == &listen_type)
+		return same_listen(before, after);
+	if (type == &target_type)
+		return same_target(before, after);
+	if (type != &ports_type && type != &places_type)
+		return false;
+	size_t count = *(const size_t *)(const void *)((const char *)before + key->count_offset);
+	if (count != *(const size_t *)(const void *)((const char *)after + key->count_offset))
+		return false;
+	const void *old = *(const void *const *)(const void *)a, *new = *(const void *const *)(const void *)b;
+	if (type == &ports_type)
+		return count == 0 || memcmp(old, new, count * sizeof(struct port_range)) == 0;
+	for (size_t i = 0; i < count; i++) {
+		if (!same_place((const struct place *)old + i, (const struct place *)new + i))
+			return false;
+	}
+	return true;
+}
+
+static bool same_entry(const struct section *section, const void *before, const void *after)
+{
+	if (section == schema_kinds[KIND_BLOCKLIST])
+		return false;
+	for (const struct key *key = section->keys; key->name; key++) {
+		bool part = key->section && key->section->shape == SHAPE_PART;
+		if (part ? !same_entry(key->section, (const char *)before + key->offset, (const char *)after + key->offset)
+			 : !key->section && !same_value(key, before, after))
+			return false;
+	}
+	return true;
+}
+
 /* title: "forward https". */
 static int tell_new(struct lines *lines, const struct section *section, const char *title, const void *entry)
 {
@@ -233,6 +313,8 @@ static int tell_changed(struct lines *lines, const struct section *section, cons
 			const void *after)
 {
 	struct properties old, new;
+	if (same_entry(section, before, after))
+		return 0;
 	int r = properties_of(lines, section, before, &old);
 	if (r == 0)
 		r = properties_of(lines, section, after, &new);
@@ -355,6 +437,20 @@ static int compare_part(struct lines *lines, const struct section *section, cons
 	return new.count ? tell_new(lines, section, title, after) : add_line(lines, "- %s", title);
 }
 
+/* A plain value of the file itself. */
+static int compare_value(struct lines *lines, const struct key *key, const void *before, const void *after)
+{
+	char *old = NULL, *new = NULL;
+	int r = before ? key->type->print(lines->scratch, key, before, &old) : 0;
+	if (r == 0)
+		r = key->type->print(lines->scratch, key, after, &new);
+	if (r < 0 || (!old && !new) || (old && new && strcmp(old, new) == 0))
+		return r;
+	if (!new)
+		return add_line(lines, "- %s: %s", key->name, old);
+	return old ? add_line(lines, "~ %s: %s -> %s", key->name, old, new) : add_line(lines, "+ %s: %s", key->name, new);
+}
+
 static bool has_parts(const struct section *section)
 {
 	const struct key *key = section->keys;
@@ -387,11 +483,8 @@ static int compare_keys(struct lines *lines, const struct section *section, cons
 						 (const char *)new + leg->offset);
 		else if (below && root)
 			r = compare_part(lines, below, key->name, old, new);
-		else if (root) {
-			const struct section alone = {.shape = SHAPE_PART, .keys = (const struct key[]){*key, {0}},
-						      .present_offset = NO_OFFSET, .at_offset = NO_OFFSET};
-			r = compare_part(lines, &alone, "configuration", before, after);
-		}
+		else if (root && key->type != &version_type)
+			r = compare_value(lines, key, before, after);
 	}
 	return r;
 }
