@@ -142,6 +142,10 @@ static void send_listener(struct server *server, uint32_t kind, int fd)
 void server_metrics_listener(struct server *server)
 {
 	const struct model *model = engine_model(server->engine);
+	/* Role api has a copy of the socket: the same port cannot be bound again while that one is open. */
+	if (server->metrics_socket >= 0 && model && addr_equal(&server->metrics.address, &model->metrics.address) &&
+	    server->metrics.port == model->metrics.port)
+		return;
 	if (server->metrics_socket >= 0)
 		close(server->metrics_socket);
 	server->metrics_socket = -1;
@@ -154,6 +158,7 @@ void server_metrics_listener(struct server *server)
 		return;
 	}
 	server->metrics_socket = fd;
+	server->metrics = model->metrics;
 	if (server->roles)
 		send_listener(server, LISTENER_METRICS, fd);
 }

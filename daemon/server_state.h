@@ -35,6 +35,7 @@ struct server {
 	struct event *monitor_event;
 	struct monitor *monitor;
 	int api_socket, metrics_socket, lock;
+	struct listen_tcp metrics; /* where metrics_socket listens; its origin's file is not valid for long */
 
 	uint32_t revision;       /* in force */
 	uint64_t applied_at;     /* seconds since the epoch */

@@ -298,7 +298,9 @@ static void compile_implied(struct build *b)
 	for (size_t i = 0; i < sizeof(icmp) / sizeof(icmp[0]); i++) {
 		match_l4proto(b, PROTO_ICMPV6);
 		match_icmp_type(b, icmp[i].first, icmp[i].last);
-		accept_implied(b, chain, no_origin, icmp[i].what);
+		/* Conntrack leaves these untracked: there is no mark to set, and a rule that tries ends there. */
+		do_counter(b, "implied");
+		rule_verdict(b, chain, VERDICT_ACCEPT, NULL, no_origin, icmp[i].what);
 	}
 	implied_dhcp(b, chain, &b->model->wan);
 	implied_dhcp(b, chain, &b->model->lan);

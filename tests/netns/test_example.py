@@ -74,7 +74,7 @@ def test_a_forward_for_the_private_network_is_not_for_the_public(example):
 def test_default_deny(example):
     example.net.route_to_lan()
     for source, address, port in ((CLIENT, FLOATING, 6443), (CLIENT, FLOATING, 22), (CLIENT, EDGE_WAN, 6443),
-                                  (CLIENT, EDGE_LAN, 443), (CLIENT, K1, 30080), (CLIENT, K1, 443),
+                                  (CLIENT, EDGE_LAN, 6443), (CLIENT, K1, 30080), (CLIENT, K1, 443),
                                   (CLIENT6, EDGE_WAN6, 6443), (CLIENT6, NODES["k8s-1"][1], 30080)):
         assert attempt(example.net.internet, source, address, port, 0.4) == DROPPED, f"{source} -> {address}:{port}"
     assert datagram(example.net.internet, CLIENT, FLOATING, 53, timeout=0.4) is None
