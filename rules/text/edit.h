@@ -40,6 +40,6 @@ int edit_append(const struct edit_text *in, const char *const *path, const char 
 		struct arena *arena, struct diag_list *diags, char **ret_text);
 /* Remove what path names, with its key, its trailing comment, and the comment lines
  * directly above it that stand in its column. The last entry of a mapping or list
- * takes an empty section with it. */
+ * takes an empty section with it; at the end of the file the blank lines above go too. */
 int edit_remove(const struct edit_text *in, const char *const *path, struct arena *arena, struct diag_list *diags,
 		char **ret_text);
