@@ -178,10 +178,11 @@ static const char *nonsense(const struct packet *packet)
 	const struct question *question = packet->question;
 	const struct addr *from = &question->from, *to = &question->to;
 	bool to_everybody = !question->to_self && addr_equal(&broadcast_v4, to);
+	/* A DHCP client that has no address yet asks everybody. */
+	bool dhcp_client = from->family == FAMILY_V4 && addr_is_zero(from) && to_everybody;
 	if (is_loopback(from) || is_multicast(from) || (from->family == FAMILY_V6 && addr_is_zero(from)))
 		return "nobody has such a source address";
-	/* A DHCP client that has no address yet asks everybody. */
-	if (!to_everybody && is_broadcast(packet->model, packet->around, from))
+	if (!dhcp_client && is_broadcast(packet->model, packet->around, from))
 		return "a broadcast address sends nothing";
 	if (!question->to_self && is_loopback(to))
 		return "a loopback address is never reached from outside";

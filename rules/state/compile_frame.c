@@ -193,26 +193,14 @@ static void match_type(struct build *b, uint32_t which, uint32_t first, uint32_t
 	memcpy(range->range.last, &last, 4);
 }
 
-static void match_daddr_bytes(struct build *b, enum family family, enum compare_op op, const uint8_t *bytes, uint8_t length)
-{
-	match_family(b, family);
-	struct expr *daddr = build_expr(b, EXPR_PAYLOAD);
-	daddr->payload.base = PAYLOAD_NETWORK;
-	daddr->payload.offset = family == FAMILY_V4 ? 16 : 24;
-	daddr->payload.length = length;
-	struct expr *compare = build_expr(b, EXPR_CMP);
-	compare->cmp.op = op;
-	compare->cmp.length = length;
-	memcpy(compare->cmp.data, bytes, length);
-}
-
 /* Addresses that nobody has, which the kernel would route all the same. */
 static void drop_unroutable(struct build *b, struct chain_build *chain)
 {
 	static const struct prefix unspecified = {.addr = {.family = FAMILY_V6}, .length = 128};
 	static const struct prefix loopback = {.addr = {FAMILY_V4, {127}}, .length = 8};
 	static const struct prefix link_local = {.addr = {FAMILY_V6, {0xfe, 0x80}}, .length = 10};
-	static const uint8_t everybody[4] = {255, 255, 255, 255};
+	static const struct prefix nobody = {.addr = {.family = FAMILY_V4}, .length = 32};
+	static const struct prefix everybody = {.addr = {FAMILY_V4, {255, 255, 255, 255}}, .length = 32};
 	const char *spoofed = drop_chain(b, "spoofed");
 
 	/* RFC 4291 section 2.5.2: in no packet that a router passes on. */
@@ -223,13 +211,23 @@ static void drop_unroutable(struct build *b, struct chain_build *chain)
 	/* With route_localnet, which container software likes to set, the kernel would let these in. */
 	match_daddr(b, &loopback);
 	rule_verdict(b, chain, VERDICT_GOTO, spoofed, no_origin, "loopback from outside");
-	/* A broadcast address as source; 0.0.0.0 is one too, and a DHCP client's when it asks everybody. */
-	match_daddr_bytes(b, FAMILY_V4, COMPARE_NE, everybody, 4);
+	/* A broadcast address as source; 0.0.0.0 is one too, but a DHCP client's when it asks everybody. */
+	match_saddr(b, &nobody);
+	match_daddr(b, &everybody);
+	do_mark_set(b, ZONE_GROUP);
+	rule_verdict(b, chain, VERDICT_GOTO, CHAIN_FRESH, no_origin, "a DHCP client");
 	match_type(b, FIB_SADDR, FIB_TYPE_BROADCAST, FIB_TYPE_MULTICAST);
 	rule_verdict(b, chain, VERDICT_GOTO, spoofed, no_origin, "a source that is nobody's own");
 	/* Link-local sources reach link-local and multicast destinations, which are all that lies above. */
 	match_saddr(b, &link_local);
-	match_daddr_bytes(b, FAMILY_V6, COMPARE_LT, link_local.addr.bytes, 2);
+	struct expr *daddr = build_expr(b, EXPR_PAYLOAD);
+	daddr->payload.base = PAYLOAD_NETWORK;
+	daddr->payload.offset = 24;
+	daddr->payload.length = 2;
+	struct expr *below = build_expr(b, EXPR_CMP);
+	below->cmp.op = COMPARE_LT;
+	below->cmp.length = 2;
+	memcpy(below->cmp.data, link_local.addr.bytes, 2);
 	rule_verdict(b, chain, VERDICT_GOTO, spoofed, no_origin, "a link-local source stays on its link");
 }
 

@@ -229,8 +229,8 @@ class Config:
         if self.floating:
             root["floating_ips"] = self.floating
         if self.chance(70):
-            root["management"] = {"from": [self.prefix() for _ in range(self.random.randint(1, 3))], "ssh": 22,
-                                  "reason": "test"}
+            sources = list(dict.fromkeys(self.prefix() for _ in range(self.random.randint(1, 3))))
+            root["management"] = {"from": sources, "ssh": 22, "reason": "test"}
         for key, value in (("wireguard", self.tunnels), ("blocklists", self.blocklists), ("forwards", self.forwards),
                            ("snat", self.snat()), ("rules", self.rules)):
             if value:

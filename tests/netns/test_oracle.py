@@ -20,7 +20,7 @@ BATCH = 8  # configurations in one test case
 def seeds():
     if "SEED" in os.environ:
         return [int(os.environ["SEED"])]
-    return list(range(1, 1 + int(os.environ.get("SEEDS", "40"))))
+    return list(range(1, 1 + int(os.environ.get("SEEDS", "60"))))
 
 
 def run(seed, folder, *more, packets=PACKETS):

@@ -333,6 +333,25 @@ static enum shape choose_shape(struct chooser *chooser, enum protocol protocol)
 	return protocol == PROTOCOL_ICMP && chance(chooser, 50) ? SHAPE_ICMP_ERROR : SHAPE_BAD_CHECKSUM;
 }
 
+/* A DHCP server's source port, unless that makes it the second packet of a flow. */
+static void play_dhcp_server(struct chooser *chooser, struct question *question)
+{
+	uint16_t port = chance(chooser, 50) ? 67 : 547;
+	for (size_t i = 0; i < chooser->dhcp_count; i++) {
+		const struct question *other = &chooser->dhcp[i];
+		if (other->from_port == port && other->to_port == question->to_port &&
+		    addr_equal(&other->from, &question->from) && addr_equal(&other->to, &question->to))
+			return;
+	}
+	struct question *dhcp =
+		arena_grow(chooser->arena, chooser->dhcp, chooser->dhcp_count, sizeof(*dhcp), &chooser->dhcp_capacity);
+	if (!dhcp)
+		return;
+	question->from_port = port;
+	chooser->dhcp = dhcp;
+	dhcp[chooser->dhcp_count++] = *question;
+}
+
 struct probe choose_probe(struct chooser *chooser, uint32_t id)
 {
 	const struct model *model = chooser->model;
@@ -359,8 +378,8 @@ struct probe choose_probe(struct chooser *chooser, uint32_t id)
 	else if (spoil == 3)
 		question.protocol = any_protocol(chooser);
 	choose_leg(chooser, &question);
-	question.from_port = (uint16_t)(1024 + choose_number(chooser, 60000));
+	question.from_port = (uint16_t)(1024 + id % 64000); /* no two packets are of one flow */
 	if (question.protocol == PROTOCOL_UDP && chance(chooser, 5))
-		question.from_port = chance(chooser, 50) ? 67 : 547;
+		play_dhcp_server(chooser, &question);
 	return (struct probe){.id = id, .question = question, .shape = choose_shape(chooser, question.protocol)};
 }
