@@ -174,6 +174,8 @@ static const char *explain(int error)
 		return "the set is full";
 	case EOPNOTSUPP:
 		return "this kernel has no support for it";
+	case ENODATA:
+		return "it reads a register that nothing was loaded into";
 	case EMSGSIZE:
 		return "the netlink batch did not fit";
 	case ENOMEM:

@@ -175,11 +175,12 @@ static uint32_t flags_of(const struct set *set)
 	       (set->timeout ? NFT_SET_TIMEOUT : 0u) | (set->dynamic ? NFT_SET_EVAL : 0u);
 }
 
-/* The kernel compares the ends of intervals byte by byte: numbers in host order cannot have any. */
+/* The kernel compares the ends of intervals byte by byte: numbers in host order cannot have any. A dynamic set without
+ * bound gets one from the first rule that adds to it, and would not read back the same. */
 static bool can_be(const struct set *set)
 {
 	bool ordered = !set->key[1] && types[set->key[0]].order == ORDER_BIG;
-	return (!set->interval || ordered) && (!set->data || known(set->data)) &&
+	return (!set->interval || ordered) && (!set->dynamic || set->size) && (!set->data || known(set->data)) &&
 	       set->gc_interval_ms <= UINT32_MAX;
 }
 

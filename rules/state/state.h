@@ -190,7 +190,7 @@ struct set {
 	enum field key[STATE_FIELDS_MAX]; /* 0 ends */
 	enum field data; /* 0: a set; FIELD_VERDICT: a verdict map; else a data map */
 	bool interval, dynamic, timeout;
-	uint32_t size;          /* 0: no bound */
+	uint32_t size;          /* 0: no bound; a dynamic set must have one */
 	uint64_t timeout_ms;    /* default of elements; 0: none */
 	uint64_t gc_interval_ms;
 	/* What a dynamic set's rules attach to each element, so that a change of it makes the set anew. */

@@ -372,6 +372,7 @@ static void impossible_sets_are_refused(void **context)
 		{.name = "data", .key = {FIELD_PORT}, .data = (enum field)99},
 		{.name = "order", .key = {FIELD_MARK}, .interval = true},
 		{.name = "two", .key = {FIELD_IPV4, FIELD_PORT}, .interval = true},
+		{.name = "bound", .key = {FIELD_IPV4}, .dynamic = true},
 		{.name = "long", .key = {FIELD_IPV6, FIELD_IPV6, FIELD_IFNAME}},
 	};
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
