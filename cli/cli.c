@@ -70,3 +70,8 @@ char *cli_format(struct cli *cli, const char *format, ...)
 	va_end(args);
 	return cli_need(text);
 }
+
+const char *cli_count(struct cli *cli, size_t count, const char *noun)
+{
+	return cli_format(cli, "%zu %s%s", count, noun, count == 1 ? "" : "s");
+}

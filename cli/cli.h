@@ -41,5 +41,7 @@ void cli_toned(struct cli *cli, enum tone tone, const char *format, ...) __attri
 void cli_blank(struct cli *cli);
 /* Formatted text in cli->arena; never NULL: out of memory ends the program with a message. */
 char *cli_format(struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* The same for what an arena function returned. */
+/* "1 node", "3 nodes". */
+const char *cli_count(struct cli *cli, size_t count, const char *noun);
+/* memory; when it is NULL, the program ends with a message: out of memory. */
 void *cli_need(void *memory);

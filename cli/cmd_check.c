@@ -42,7 +42,9 @@ static int print_json(struct cli *cli, const struct diag_list *diags)
 	json_t *errors = cli_need(json_array()), *warnings = cli_need(json_array());
 	for (size_t i = 0; i < diags->count; i++) {
 		const char *line = cli_need(diag_format(cli->arena, &diags->items[i]));
-		json_array_append_new(diags->items[i].severity == DIAG_ERROR ? errors : warnings, json_string(line));
+		/* A file's bytes may be anything; JSON takes UTF-8 only. */
+		json_t *text = cli_need(json_string(cli_need(text_line(cli->arena, line))));
+		cli_need(json_array_append_new(diags->items[i].severity == DIAG_ERROR ? errors : warnings, text) ? NULL : text);
 	}
 	cleanup_json json_t *all =
 		json_pack("{s:b, s:o, s:o}", "ok", diags->errors == 0, "errors", errors, "warnings", warnings);
@@ -55,14 +57,13 @@ static void print_text(struct cli *cli, const char *file, const struct model *mo
 		cli_hint(cli, "%s", (char *)cli_need(diag_format(cli->arena, &diags->items[i])));
 	if (diags->dropped)
 		cli_hint(cli, "... and %zu more", diags->dropped);
-	const char *s = diags->warnings == 1 ? "" : "s";
-	if (diags->errors) {
-		cli_line(cli, "%s: not valid: %zu error%s, %zu warning%s", file, diags->errors, diags->errors == 1 ? "" : "s",
-			 diags->warnings, s);
-		return;
-	}
-	cli_line(cli, "%s: valid: %zu forwards, %zu rules, %zu nodes, %zu expectations hold; %zu warning%s", file,
-		 model->forward_count, model->rule_count, model->node_count, model->expectation_count, diags->warnings, s);
+	const char *warnings = cli_count(cli, diags->warnings, "warning");
+	if (diags->errors)
+		cli_line(cli, "%s: not valid: %s, %s", file, cli_count(cli, diags->errors, "error"), warnings);
+	else
+		cli_line(cli, "%s: valid: %s, %s, %s, %s; %s", file, cli_count(cli, model->forward_count, "forward"),
+			 cli_count(cli, model->rule_count, "rule"), cli_count(cli, model->node_count, "node"),
+			 cli_count(cli, model->expectation_count, "expectation"), warnings);
 }
 
 int cmd_check(struct cli *cli)

@@ -119,8 +119,8 @@ static void look_at_backends(struct status *status)
 			"%" PRId64 " of %" PRId64 " forwards %s no node that answers and refuse%s connections%s", down,
 			js_int(forwards, "total"), down == 1 ? "has" : "have", down == 1 ? "s" : "", forwards_down(cli));
 	if (nodes_down)
-		trouble(status, "edgectl show nodes (since when), then look at the node",
-			"%" PRId64 " node%s on no port%s", nodes_down, nodes_down == 1 ? " answers" : "s answer", ports);
+		trouble(status, "edgectl show nodes (since when), then look at the node", "%" PRId64 " node%s on no port%s",
+			nodes_down, nodes_down == 1 ? " answers" : "s answer", ports);
 	else if (count)
 		trouble(status, "edgectl show nodes (since when), then look at the node",
 			"%zu port%s of nodes %s not answer%s", count, count == 1 ? "" : "s", count == 1 ? "does" : "do", ports);

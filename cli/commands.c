@@ -11,6 +11,7 @@
 	 .help = "go back by itself unless edgectl confirm comes within so long"}
 
 static const struct option_spec apply_options[] = {CONFIRM_WITHIN, MESSAGE, {0}};
+static const struct option_spec rollback_options[] = {MESSAGE, {0}};
 static const struct option_spec ban_options[] = {
 	{.name = "for", .kind = VALUE_DURATION, .value = "DURATION", .help = "how long (default: until edgectl unban)"},
 	{0},
@@ -43,6 +44,20 @@ static const char *const shells[] = {"bash", "zsh", "fish", NULL};
 #define NAME_MAYBE(which, what) {.name = "NAME", .optional = true, .help = what, .names = which}
 #define FILE_MAYBE(what) {.name = "FILE", .optional = true, .help = what, .kind = VALUE_FILE, .names = NAMES_FILES}
 
+#define KEYS_MANY {.name = "KEY=VALUE", .many = true, .help = "what to set; KEY= takes it out", .names = NAMES_KEYS}
+
+/* add, set and remove of one noun, which is section i of edit_sections. */
+#define EDIT_VERBS(noun, a_noun, i, changing) \
+	{.name = noun " add", .run = cmd_edit_add, .summary = "Add " a_noun " to the file and apply it", \
+	 .options = edit_sections[i].add_options, \
+	 .arguments = {NAME_OF(NAMES_NONE, "how it is called from now on")}}, \
+	{.name = noun " set", .run = cmd_edit_set, .summary = "Change keys of " a_noun " in the file and apply it", \
+	 .options = changing, \
+	 .arguments = {NAME_OF(NAMES_ENTRIES, "which one"), KEYS_MANY}}, \
+	{.name = noun " remove", .run = cmd_edit_remove, .summary = "Remove " a_noun " from the file and apply it", \
+	 .options = changing, \
+	 .arguments = {NAME_OF(NAMES_ENTRIES, "which one")}}
+
 const struct command commands[] = {
 	{.name = "status", .run = cmd_status, .summary = "Say whether all is well, what is not, and what to do next"},
 	{.name = "check", .run = cmd_check, .summary = "Validate a configuration and its expectations, without root or edged",
@@ -61,7 +76,7 @@ const struct command commands[] = {
 	{.name = "confirm", .run = cmd_confirm, .summary = "Keep what was applied with --confirm-within"},
 	{.name = "rollback", .run = cmd_rollback, .summary = "Go back to an older revision, files included",
 	 .details = "While a change waits for its confirmation, rollback without N takes it back at once.",
-	 .options = apply_options,
+	 .options = rollback_options,
 	 .arguments = {{.name = "N", .optional = true, .kind = VALUE_NUMBER, .names = NAMES_REVISIONS,
 			.help = "the revision (default: the one before)"}}},
 	{.name = "history", .run = cmd_history, .summary = "List the revisions: when, who, why"},
@@ -86,6 +101,12 @@ const struct command commands[] = {
 	{.name = "show config", .run = cmd_show_config, .summary = "Print the configuration in force, as it was applied",
 	 .options = config_options,
 	 .arguments = {NAME_MAYBE(NAMES_NONE, "only this file (edged.yaml, conf.d/..., a blocklist)")}},
+	EDIT_VERBS("forward", "a forward", EDIT_FORWARD, edit_set_options),
+	EDIT_VERBS("rule", "a rule", EDIT_RULE, edit_set_options),
+	EDIT_VERBS("snat", "an snat rule", EDIT_SNAT, edit_set_options),
+	EDIT_VERBS("peer", "a tunnel's peer", EDIT_PEER, edit_peer_options),
+	EDIT_VERBS("blocklist", "a blocklist", EDIT_BLOCKLIST, edit_set_options),
+	EDIT_VERBS("node", "a node", EDIT_NODE, edit_set_options),
 	{.name = "node drain", .run = cmd_node_drain, .summary = "Send a node no new connections; open ones live",
 	 .arguments = {NAME_OF(NAMES_NODES, "the node")}},
 	{.name = "node undrain", .run = cmd_node_undrain, .summary = "Send a drained node connections again",

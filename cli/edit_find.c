@@ -9,9 +9,8 @@
 
 #define KNOWN_MOST 12 /* names that an error lists */
 
-const struct doc_node *edit_at(const struct doc_node *root, const char *const *path)
+const struct doc_node *edit_at(const struct doc_node *node, const char *const *path)
 {
-	const struct doc_node *node = root;
 	for (; node && *path; path++) {
 		const struct doc_node *found = NULL;
 		if (node->kind == DOC_MAPPING)
@@ -27,12 +26,12 @@ const struct doc_node *edit_at(const struct doc_node *root, const char *const *p
 	return node;
 }
 
-bool edit_find(const struct edit_session *session, const char *name, struct edit_place *ret_place)
+bool edit_find(struct edit_session *session, const char *name, struct edit_place *ret_place)
 {
 	const char *plain[] = {session->section->section, name, NULL};
 	const char *nested[] = {session->section->section, session->tunnel, "peers", name, NULL};
 	for (size_t i = 0; i < session->file_count; i++) {
-		const struct doc_node *node = edit_at(session->files[i].root, session->section->nested ? nested : plain);
+		const struct doc_node *node = edit_look(session, &session->files[i], session->section->nested ? nested : plain);
 		if (node) {
 			*ret_place = (struct edit_place){&session->files[i], node};
 			return true;
@@ -90,7 +89,9 @@ int edit_find_or_fail(struct edit_session *session, const char *name, struct edi
 	if (edit_find(session, name, ret_place))
 		return CLI_DONE;
 	for (size_t i = 0; i < session->file_count; i++)
-		add_section(cli->arena, session->section, session->files[i].root, &names);
+		add_section(cli->arena, session->section, edit_tree(session, &session->files[i]), &names);
+	if (session->broken)
+		return CLI_REFUSED;
 	const char *nearest = text_nearest(name, names.words, names.count);
 	for (size_t i = 0; i < names.count && names.count <= KNOWN_MOST; i++)
 		all = cli_format(cli, "%s%s%s", all, i ? ", " : "", names.words[i]);

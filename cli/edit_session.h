@@ -16,7 +16,8 @@ struct edit_file {
 	const char *name;
 	const char *before;           /* as edged has it; "" for a new file */
 	const char *text;             /* as it is now */
-	const struct doc_node *root;  /* of text; NULL for an empty file */
+	const struct doc_node *root;  /* of text, once it has been needed: parsing a large file takes a while */
+	bool parsed;
 };
 
 struct edit_session {
@@ -26,6 +27,7 @@ struct edit_session {
 	int64_t revision;
 	struct edit_file *files;
 	size_t file_count, file_capacity;
+	bool broken; /* a file does not parse, which has been printed */
 };
 
 /* Where an entry stands. */
@@ -42,15 +44,19 @@ int edit_session_open(struct cli *cli, const struct edit_section *section, struc
 int edit_session_send(struct edit_session *session);
 
 /* The entry called name; false when no file has it. */
-bool edit_find(const struct edit_session *session, const char *name, struct edit_place *ret_place);
+bool edit_find(struct edit_session *session, const char *name, struct edit_place *ret_place);
 /* As edit_find, but a missing entry is an error that names the nearest. */
 int edit_find_or_fail(struct edit_session *session, const char *name, struct edit_place *ret_place);
 /* The file called name, made new when there is none. */
 int edit_file_named(struct edit_session *session, const char *name, struct edit_file **ret_file);
 /* Names of a section's entries in one file's text; of a peer, of all tunnels. None where it does not parse. */
 struct word_list edit_names(struct arena *arena, const struct edit_section *section, const char *text);
-/* What path names in root (as in rules/text/edit.h, without "[n]"), or NULL. */
-const struct doc_node *edit_at(const struct doc_node *root, const char *const *path);
+/* What path names below node (as in rules/text/edit.h, without "[n]"), or NULL. */
+const struct doc_node *edit_at(const struct doc_node *node, const char *const *path);
+/* What path names in file, or NULL, also when the file does not parse (then the session is broken). */
+const struct doc_node *edit_look(struct edit_session *session, struct edit_file *file, const char *const *path);
+/* The whole file's tree, or NULL in the same way. */
+const struct doc_node *edit_tree(struct edit_session *session, struct edit_file *file);
 
 /* Change one file by rules/text/edit.h. path ends with NULL. */
 int edit_do_set(struct edit_session *session, struct edit_file *file, const char *const *path, const char *value);

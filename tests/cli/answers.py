@@ -112,7 +112,7 @@ EXPLAIN_DROP = {"verdict": "drop", "by": "default", "name": None, "file": None, 
 PLAN = {"changes": True, "summary": ["forward https: new_per_source 50/second burst 100 -> 60/second burst 100"],
         "steps": ["replace rule in chain forwards", "delete element"],
         "warnings": ["edged.yaml:60:9: warning: peer k8s-3 has a well-known key"]}
-APPLY = {"revision": 13, "changed": True, "summary": ["forward web added"], "steps": ["add rule"], "warnings": [],
+APPLY = {"revision": 13, "changed": True, "summary": ["forward web added"], "steps": 1, "warnings": [],
          "pending": None, "took_ms": {"load": 1, "diff": 2, "commit": 9, "verify": 3}}
 APPLY_PENDING = dict(APPLY, pending={"deadline": "2025-03-01T14:31:00Z", "seconds_left": 60},
                      warnings=["clock is not synchronised"])

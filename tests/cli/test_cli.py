@@ -15,12 +15,15 @@ from fake_api import Answer, FakeApi
 TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 GOLDEN = os.path.join(TOP, "tests", "golden", "cli")
 EDGECTL = os.environ.get("EDGECTL", os.path.join(TOP, "build", "edgectl"))
+SANITIZED = os.path.join(TOP, "build", "san", "edgectl")
 EXAMPLE = os.path.join(TOP, "examples", "edged.yaml")
 HAS_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
-def edgectl(*arguments, socket=None, environment=None, **options):
-    command = [EDGECTL, *(["--socket", str(socket)] if socket else []), *map(str, arguments)]
+def edgectl(*arguments, socket=None, environment=None, hostile=False, **options):
+    """Run it. hostile: with the sanitizers where that build is there, since the input is meant to break it."""
+    program = SANITIZED if hostile and os.path.exists(SANITIZED) else EDGECTL
+    command = [program, *(["--socket", str(socket)] if socket else []), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False,
                           env={"PATH": os.environ["PATH"], **(environment or {})}, **options)
 
@@ -227,6 +230,7 @@ USAGE = [
     (["show", "fowards"], 'unknown command "show fowards": did you mean "show forwards"?'),
     (["show", "xyzzy"], 'unknown command "show xyzzy" (known: forwards, nodes, rules, tunnels, limits, bans, '
      'connections, config)'),
+    (["forward"], '"forward" needs one of: add, set, remove'),
     (["node", "drian", "k8s-1"], 'unknown command "node drian": did you mean "node drain"?'),
     (["status", "now"], '"status" takes no argument, but got "now"'),
     (["plan", "a", "b"], '"plan": one argument too many: "b" (edgectl help plan)'),
@@ -280,6 +284,7 @@ def test_help(api):
     assert edgectl("apply", "--help").stdout == edgectl("help", "apply").stdout
     golden("help-show.txt", edgectl("show", "--help").stdout)
     assert edgectl("help", "show").stdout == edgectl("show", "--help").stdout
+    assert edgectl("help", "forward", "add").stdout == edgectl("forward", "add", "--help").stdout
     assert not api.requests
 
 
@@ -328,13 +333,13 @@ def test_garbage_is_refused(api, garbage):
     for key in list(api.answers):
         api.answers[key] = Answer(raw=GARBAGE[garbage])
     for name in READERS:
-        result = edgectl(*SHOWN[name], socket=api.path)
+        result = edgectl(*SHOWN[name], socket=api.path, hostile=True)
         assert result.returncode == 1, (name, result.stdout, result.stderr)
         assert result.stderr.startswith("edgectl: edged's answer"), name
         assert not HAS_CONTROL.search(result.stdout + result.stderr)
 
 
-@pytest.mark.parametrize("value", [None, True, 17, -1, 1e300, "x", [], {}, [[]], [{}], {"name": {}}])
+@pytest.mark.parametrize("value", [None, True, -1, 1e300, "x", [], {}, [{}]])
 def test_wrong_kinds_never_crash(api, value):
     """Every field of every answer replaced by something of another kind."""
     def spoil(answer):
@@ -344,7 +349,7 @@ def test_wrong_kinds_never_crash(api, value):
     for key, answer in answers.ALL.items():
         api.answers[key] = spoil(answer)
     for name, arguments in SHOWN.items():
-        result = edgectl(*arguments, socket=api.path)
+        result = edgectl(*arguments, socket=api.path, hostile=True)
         assert result.returncode in (0, 1), (name, result.returncode, result.stderr)
         assert not HAS_CONTROL.search(result.stdout + result.stderr)
 
@@ -418,7 +423,7 @@ def test_escape_sequences_are_neutralised(api):
         for json_too in ([], ["--json"]):
             if name.startswith(("forward-", "config-e")):
                 continue
-            result = edgectl(*arguments, *json_too, socket=api.path)
+            result = edgectl(*arguments, *json_too, socket=api.path, hostile=True)
             assert result.returncode == 0, (name, result.stderr)
             found = HAS_CONTROL.search((result.stdout + result.stderr).replace("\r\n", "\n"))
             assert not found, (name, found)

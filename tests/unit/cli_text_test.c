@@ -1,4 +1,5 @@
-/* edgectl's text and tables: nothing harmful reaches a terminal, columns stay straight. */
+/* edgectl's text, tables and diffs: nothing harmful reaches a terminal, columns
+ * stay straight. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
