@@ -37,6 +37,14 @@ static const uint32_t hooks[] = {
 	[HOOK_POSTROUTING] = NF_INET_POST_ROUTING,
 };
 
+/* What came of a parser of libnftnl's; errno was 0 before. Some of them go on without memory, and leave a name out. */
+static int parsed(int rc)
+{
+	if (errno == ENOMEM)
+		return -ENOMEM;
+	return rc < 0 ? -EBADMSG : 0;
+}
+
 int put_table(struct nlmsghdr *message, const char *name, uint32_t flags)
 {
 	struct nftnl_table *table = nftnl_table_alloc();
@@ -55,7 +63,8 @@ int get_table(const struct nlmsghdr *message, uint32_t *ret_flags, uint32_t *ret
 	struct nftnl_table *table = nftnl_table_alloc();
 	if (!table)
 		return -ENOMEM;
-	int rc = nftnl_table_nlmsg_parse(message, table) < 0 ? -EBADMSG : 0;
+	errno = 0;
+	int rc = parsed(nftnl_table_nlmsg_parse(message, table));
 	if (rc == 0) {
 		*ret_flags = nftnl_table_get_u32(table, NFTNL_TABLE_FLAGS);
 		*ret_owner = nftnl_table_is_set(table, NFTNL_TABLE_OWNER) ?
@@ -119,7 +128,8 @@ int get_chain(const struct nlmsghdr *message, struct arena *arena, bool *ret_our
 		return -ENOMEM;
 	struct chain chain = {0};
 	bool ours = false;
-	int rc = nftnl_chain_nlmsg_parse(message, from) < 0 ? -EBADMSG : 0;
+	errno = 0;
+	int rc = parsed(nftnl_chain_nlmsg_parse(message, from));
 	const char *name = rc == 0 ? nftnl_chain_get_str(from, NFTNL_CHAIN_NAME) : NULL;
 	if (rc == 0 && name) {
 		ours = is_ours(nftnl_chain_get_str(from, NFTNL_CHAIN_TABLE),
@@ -196,7 +206,10 @@ int get_counter(const struct nlmsghdr *message, struct arena *arena, struct coun
 	if (!from)
 		return -ENOMEM;
 	struct counter_message counter;
-	int rc = nftnl_obj_nlmsg_parse(message, from) < 0 ? -EBADMSG : read_counter(from, arena, &counter);
+	errno = 0;
+	int rc = parsed(nftnl_obj_nlmsg_parse(message, from));
+	if (rc == 0)
+		rc = read_counter(from, arena, &counter);
 	nftnl_obj_free(from);
 	if (rc == 0)
 		*ret_counter = counter;
@@ -364,12 +377,12 @@ int get_rule(const struct nlmsghdr *message, struct arena *arena, const char **r
 		return -ENOMEM;
 	struct rule_state rule;
 	const char *chain;
-	int rc;
 	errno = 0;
-	if (nftnl_rule_nlmsg_parse(message, from) >= 0)
+	int rc = parsed(nftnl_rule_nlmsg_parse(message, from));
+	if (rc == 0)
 		rc = read_known(from, arena, &chain, &rule);
-	else
-		rc = errno == ENOMEM ? -ENOMEM : read_unknown(message, arena, &chain, &rule);
+	else if (rc == -EBADMSG)
+		rc = read_unknown(message, arena, &chain, &rule);
 	nftnl_rule_free(from);
 	if (rc < 0)
 		return rc;
