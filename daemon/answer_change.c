@@ -13,14 +13,13 @@
 #define CONFIRM_MOST (7u * 24 * 3600)
 
 /* The files of the body, or those of the configuration folder. 0, or -EINVAL after an answer. */
-static int request_files(struct server *server, struct request *request, struct source_file **ret_files, size_t *ret_count,
-			 bool *ret_given)
+static int request_files(struct server *server, struct request *request, struct source_files *ret_files, bool *ret_given)
 {
 	json_t *list = json_object_get(request->body, "files");
 	const char *error = NULL;
 	*ret_given = list != NULL;
 	if (!list) {
-		int r = apply_read_folder(server, request->arena, ret_files, ret_count, &error);
+		int r = apply_read_folder(server, request->arena, ret_files, &error);
 		if (r < 0)
 			respond_error(server, request->id, 422, NULL, "%s", error ? error : strerror(-r));
 		return r < 0 ? -EINVAL : 0;
@@ -41,12 +40,8 @@ static int request_files(struct server *server, struct request *request, struct 
 		respond_error(server, request->id, 400, NULL, "files is a list of {name, text}, with edged.yaml first");
 		return -EINVAL;
 	}
-	*ret_files = files;
-	*ret_count = count;
-	int r = apply_complete(server, request->arena, ret_files, ret_count);
-	if (r < 0)
-		respond_error(server, request->id, 500, NULL, "%s", strerror(-r));
-	return r;
+	*ret_files = (struct source_files){files, count};
+	return 0;
 }
 
 static json_t *text_list(const char *const *lines, size_t count)
@@ -59,27 +54,26 @@ static json_t *text_list(const char *const *lines, size_t count)
 
 void answer_check(struct server *server, struct request *request)
 {
-	struct source_file *files;
-	size_t count;
+	struct source_files files;
 	bool given;
-	if (request_files(server, request, &files, &count, &given) < 0)
+	if (request_files(server, request, &files, &given) < 0)
 		return;
 	struct diag_list diags;
 	cleanup_model struct model *model = NULL;
 	diag_init(&diags, request->arena);
-	int r = apply_load(server, files, count, request->arena, &diags, &model);
+	int r = apply_load(server, &files, request->arena, &diags, &model);
 	diag_sort(&diags);
 	respond_json(server, request->id, 200, json_pack("{s:b, s:o, s:o}", "ok", r == 0, "errors", show_diags(&diags, DIAG_ERROR),
 						       "warnings", show_diags(&diags, DIAG_WARNING)));
 }
 
 /* {summary, steps, ..}: what would change. */
-static void plan(struct server *server, struct request *request, struct source_file *files, size_t count)
+static void plan(struct server *server, struct request *request, struct source_files *files)
 {
 	struct diag_list diags;
 	cleanup_model struct model *model = NULL;
 	diag_init(&diags, request->arena);
-	int r = apply_load(server, files, count, request->arena, &diags, &model);
+	int r = apply_load(server, files, request->arena, &diags, &model);
 	diag_sort(&diags);
 	if (r < 0) {
 		respond_error(server, request->id, 422, &diags, "the configuration has %zu error%s", diags.errors,
@@ -101,11 +95,10 @@ static void plan(struct server *server, struct request *request, struct source_f
 
 void answer_plan(struct server *server, struct request *request)
 {
-	struct source_file *files;
-	size_t count;
+	struct source_files files;
 	bool given;
-	if (request_files(server, request, &files, &count, &given) == 0)
-		plan(server, request, files, count);
+	if (request_files(server, request, &files, &given) == 0)
+		plan(server, request, &files);
 }
 
 static json_t *pending_json(struct server *server)
@@ -151,18 +144,16 @@ void answer_apply(struct server *server, struct request *request)
 			    server->revision, (long long)json_integer_value(base));
 		return;
 	}
-	struct source_file *files;
 	bool given;
 	struct apply_request apply = {.user = request->user,
 				      .message = message,
 				      .confirm_seconds = (uint64_t)json_integer_value(confirm)};
-	if (request_files(server, request, &files, &apply.file_count, &given) < 0)
+	if (request_files(server, request, &apply.files, &given) < 0)
 		return;
 	if (json_is_true(json_object_get(request->body, "dry_run"))) {
-		plan(server, request, files, apply.file_count);
+		plan(server, request, &apply.files);
 		return;
 	}
-	apply.files = files;
 	apply.write_folder = given;
 	struct diag_list diags;
 	struct apply_result result;

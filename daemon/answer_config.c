@@ -79,16 +79,31 @@ static bool same(const struct source_file *a, const struct source_file *b)
 	return a && b && a->length == b->length && (a->length == 0 || memcmp(a->text, b->text, a->length) == 0);
 }
 
+/* NULL when it does not load. */
+static struct model *model_of(struct server *server, struct request *request, struct source_files *files)
+{
+	struct diag_list diags;
+	struct model *model = NULL;
+	diag_init(&diags, request->arena);
+	apply_load(server, files, request->arena, &diags, &model);
+	return model;
+}
+
 void answer_config_running(struct server *server, struct request *request)
 {
-	struct source_file *files, *committed = NULL;
-	size_t count, committed_count = 0;
+	struct source_file *committed = NULL;
+	size_t committed_count = 0;
+	struct source_files folder;
 	const char *error = NULL;
-	int r = apply_read_folder(server, request->arena, &files, &count, &error);
+	int r = apply_read_folder(server, request->arena, &folder, &error);
 	if (r < 0) {
 		respond_error(server, request->id, 500, NULL, "%s", error ? error : strerror(-r));
 		return;
 	}
+	/* A load finds the blocklists; what is wrong with the files is not asked here. */
+	model_free(&(struct model *){model_of(server, request, &folder)});
+	const struct source_file *files = folder.items;
+	size_t count = folder.count;
 	if (server->revision)
 		history_load(server->history, server->revision, request->arena, &committed, &committed_count, &error);
 	json_t *differs = json_array();
@@ -124,15 +139,6 @@ void answer_history(struct server *server, struct request *request)
 	respond_json(server, request->id, 200, revisions ? show_history(revisions, count) : NULL);
 }
 
-static struct model *model_of(struct server *server, struct request *request, const struct source_file *files, size_t count)
-{
-	struct diag_list diags;
-	struct model *model = NULL;
-	diag_init(&diags, request->arena);
-	apply_load(server, files, count, request->arena, &diags, &model);
-	return model;
-}
-
 void answer_diff(struct server *server, struct request *request)
 {
 	struct source_file *from, *to;
@@ -147,8 +153,8 @@ void answer_diff(struct server *server, struct request *request)
 		respond_error(server, request->id, 500, NULL, "out of memory");
 		return;
 	}
-	cleanup_model struct model *before = model_of(server, request, from, from_count);
-	cleanup_model struct model *after = model_of(server, request, to, to_count);
+	cleanup_model struct model *before = model_of(server, request, &(struct source_files){from, from_count});
+	cleanup_model struct model *after = model_of(server, request, &(struct source_files){to, to_count});
 	struct changes changes = {0};
 	if (after)
 		changes_list(before, after, request->arena, &changes);

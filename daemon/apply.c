@@ -20,14 +20,15 @@ static uint64_t monotonic_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+/* The files that a load has to do with: those that were given, and those that it asked for. */
 struct lookup {
 	struct server *server;
-	const struct source_file *files;
-	size_t count;
 	struct arena *arena;
+	struct source_file *files;
+	size_t count, capacity;
 };
 
-/* Blocklists: from the files that were given, else from the configuration folder. */
+/* Blocklists: from the files that were given, else from the configuration folder, and remembered. */
 static int open_referred(void *context, const char *name, struct source_file *ret_file)
 {
 	struct lookup *lookup = context;
@@ -37,7 +38,18 @@ static int open_referred(void *context, const char *name, struct source_file *re
 			return 0;
 		}
 	}
-	return folder_read_file(lookup->server->options.config, name, lookup->arena, ret_file);
+	struct source_file file;
+	int r = folder_read_file(lookup->server->options.config, name, lookup->arena, &file);
+	if (r < 0)
+		return r;
+	struct source_file *files =
+		arena_grow(lookup->arena, lookup->files, lookup->count, sizeof(*files), &lookup->capacity);
+	if (!files)
+		return -ENOMEM;
+	lookup->files = files;
+	files[lookup->count++] = file;
+	*ret_file = file;
+	return 0;
 }
 
 static bool is_yaml(const struct source_file *file)
@@ -45,20 +57,25 @@ static bool is_yaml(const struct source_file *file)
 	return strcmp(file->name, "edged.yaml") == 0 || strncmp(file->name, "conf.d/", 7) == 0;
 }
 
-int apply_load(struct server *server, const struct source_file *files, size_t file_count, struct arena *arena,
-	       struct diag_list *diags, struct model **ret_model)
+int apply_load(struct server *server, struct source_files *files, struct arena *arena, struct diag_list *diags,
+	       struct model **ret_model)
 {
-	struct source_file *yaml = arena_array(arena, file_count + 1, struct source_file);
-	if (!yaml)
+	struct source_file *yaml = arena_array(arena, files->count + 1, struct source_file);
+	struct lookup lookup = {.server = server,
+				.arena = arena,
+				.files = arena_memdup(arena, files->items, files->count * sizeof(*files->items)),
+				.count = files->count,
+				.capacity = files->count};
+	if (!yaml || !lookup.files)
 		return -ENOMEM;
 	size_t count = 0;
-	for (size_t i = 0; i < file_count; i++)
-		if (is_yaml(&files[i]))
-			yaml[count++] = files[i];
-	struct lookup lookup = {server, files, file_count, arena};
+	for (size_t i = 0; i < files->count; i++)
+		if (is_yaml(&files->items[i]))
+			yaml[count++] = files->items[i];
 	struct source_set sources = {.main = yaml, .main_count = count, .open = open_referred, .context = &lookup};
 	cleanup_model struct model *model = NULL;
 	int r = model_load(&sources, engine_model(server->engine), diags, &model);
+	*files = (struct source_files){lookup.files, lookup.count};
 	if (r < 0)
 		return r;
 	struct surroundings around = {0};
@@ -134,6 +151,22 @@ void apply_summarise(const struct model *before, const struct model *after, stru
 	}
 }
 
+/* What is in force also lies in the configuration folder; the revision has it in any case. */
+static void write_folder(struct server *server, const struct source_files *files, struct arena *arena)
+{
+	const char *error = NULL;
+	if (folder_write(server->options.config, files->items, files->count, arena, &error) < 0)
+		log_error("apply", "the configuration folder does not show revision %u: %s", server->revision,
+			  error ? error : "out of memory");
+}
+
+/* The very files of the revision in force? Then there is no new one to make. */
+static bool is_in_force(struct server *server, const struct source_files *files, struct arena *arena)
+{
+	return server->revision && server->revision == history_committed(server->history) && engine_in_sync(server->engine) &&
+	       history_same(server->history, server->revision, files->items, files->count, arena);
+}
+
 static void count(struct server *server, const struct apply_result *result, uint64_t took)
 {
 	if (result->status == 200 && result->changed)
@@ -158,13 +191,27 @@ static void apply_checked(struct server *server, const struct apply_request *req
 		return;
 	}
 	cleanup_model struct model *model = NULL;
-	int r = apply_load(server, request->files, request->file_count, arena, diags, &model);
+	struct source_files files = request->files;
+	int r = apply_load(server, &files, arena, diags, &model);
 	result->load_ms = monotonic_ms() - start;
 	if (r < 0) {
 		fail(result, r == -EINVAL ? 422 : 500,
 		     r == -EINVAL ? arena_printf(arena, "the configuration has %zu error%s; nothing was changed", diags->errors,
 						 diags->errors == 1 ? "" : "s")
 				  : strerror(-r));
+		return;
+	}
+	if (!request->confirm_seconds && is_in_force(server, &files, arena)) {
+		result->revision = server->revision;
+		result->status = 200;
+		/* Whoever applies again wants to be sure: the kernel is looked at, too. */
+		if (engine_refresh(server->engine, server_now(), arena, &result->report) < 0) {
+			fail(result, 500, result->report.error);
+			return;
+		}
+		remember_warnings(server, diags);
+		if (request->write_folder)
+			write_folder(server, &files, arena);
 		return;
 	}
 	apply_summarise(engine_model(server->engine), model, arena, result);
@@ -175,7 +222,7 @@ static void apply_checked(struct server *server, const struct apply_request *req
 				    .summary = result->summary_count ? result->summary[0] : "no change"};
 	uint32_t revision;
 	const char *error = NULL;
-	r = history_add(server->history, request->files, request->file_count, &meta, arena, &revision, &error);
+	r = history_add(server->history, files.items, files.count, &meta, arena, &revision, &error);
 	if (r == 0 && request->confirm_seconds)
 		r = history_set_pending(server->history, revision, request->confirm_seconds, arena, &error);
 	if (r < 0) {
@@ -193,7 +240,7 @@ static void apply_checked(struct server *server, const struct apply_request *req
 			log_error("history", "revision %u is in force, but could not be marked so: %s; a reboot brings the one before", revision, error ? error : strerror(-r));
 	}
 	if (request->write_folder)
-		folder_write(server->options.config, request->files, request->file_count, arena, &error);
+		write_folder(server, &files, arena);
 	server->revision = revision;
 	remember_warnings(server, diags);
 	server_set_timers(server);
@@ -218,60 +265,17 @@ void apply_files(struct server *server, const struct apply_request *request, str
 	count(server, ret_result, monotonic_ms() - start);
 }
 
-/* Names of the blocklists that the model refers to, read from the folder into the list of files. */
-static int add_blocklists(struct server *server, struct arena *arena, struct source_file **files, size_t *count,
-			  struct diag_list *diags)
+int apply_read_folder(struct server *server, struct arena *arena, struct source_files *ret_files, const char **ret_error)
 {
-	struct source_set sources = {.main = *files, .main_count = *count};
-	struct lookup lookup = {server, *files, *count, arena};
-	sources.open = open_referred;
-	sources.context = &lookup;
-	cleanup_model struct model *model = NULL;
-	int r = model_load(&sources, engine_model(server->engine), diags, &model);
-	if (r < 0)
-		return r;
-	struct source_file *all = arena_array(arena, *count + model->blocklist_count + 1, struct source_file);
-	if (!all)
-		return -ENOMEM;
-	memcpy(all, *files, *count * sizeof(*all));
-	size_t used = *count;
-	for (size_t i = 0; i < model->blocklist_count; i++) {
-		bool given = false;
-		for (size_t j = 0; j < used && !given; j++)
-			given = strcmp(all[j].name, model->blocklists[i].file) == 0;
-		if (!given && open_referred(&lookup, model->blocklists[i].file, &all[used]) == 0)
-			used++;
-	}
-	*files = all;
-	*count = used;
-	return 0;
-}
-
-int apply_complete(struct server *server, struct arena *arena, struct source_file **files, size_t *count)
-{
-	struct diag_list diags;
-	diag_init(&diags, arena);
-	int r = add_blocklists(server, arena, files, count, &diags);
-	/* What is wrong with the files is told by the load that follows. */
-	return r == -EINVAL ? 0 : r;
-}
-
-int apply_read_folder(struct server *server, struct arena *arena, struct source_file **ret_files, size_t *ret_count,
-		      const char **ret_error)
-{
-	int r = folder_read(server->options.config, arena, ret_files, ret_count, ret_error);
-	if (r < 0)
-		return r;
-	return apply_complete(server, arena, ret_files, ret_count);
+	return folder_read(server->options.config, arena, &ret_files->items, &ret_files->count, ret_error);
 }
 
 /* A stored revision into force, without a new one: at the start, and when a confirmation did not come. */
-static int bring_up_revision(struct server *server, uint32_t revision, struct arena *arena, bool write_folder)
+static int bring_up_revision(struct server *server, uint32_t revision, struct arena *arena, bool rewrite)
 {
-	struct source_file *files;
-	size_t count;
+	struct source_files files;
 	const char *error = NULL;
-	int r = history_load(server->history, revision, arena, &files, &count, &error);
+	int r = history_load(server->history, revision, arena, &files.items, &files.count, &error);
 	if (r < 0) {
 		log_error("apply", "revision %u cannot be read: %s", revision, error ? error : strerror(-r));
 		return r;
@@ -280,7 +284,7 @@ static int bring_up_revision(struct server *server, uint32_t revision, struct ar
 	struct apply_result result = {0};
 	cleanup_model struct model *model = NULL;
 	diag_init(&diags, arena);
-	r = apply_load(server, files, count, arena, &diags, &model);
+	r = apply_load(server, &files, arena, &diags, &model);
 	for (size_t i = 0; r < 0 && i < diags.count; i++)
 		log_error("apply", "revision %u: %s", revision, diag_format(arena, &diags.items[i]));
 	if (r < 0)
@@ -290,8 +294,8 @@ static int bring_up_revision(struct server *server, uint32_t revision, struct ar
 		log_error("apply", "revision %u: %s", revision, result.error);
 		return r;
 	}
-	if (write_folder && folder_write(server->options.config, files, count, arena, &error) < 0)
-		log_error("apply", "the configuration folder could not be written: %s", error);
+	if (rewrite)
+		write_folder(server, &files, arena);
 	server->revision = revision;
 	remember_warnings(server, &diags);
 	log_info("apply", "revision %u is in force, %zu steps", revision, result.report.step_count);
@@ -304,13 +308,11 @@ void apply_rollback(struct server *server, uint32_t revision, const char *user, 
 	*ret_result = (struct apply_result){0};
 	struct apply_request request = {
 		.user = user, .message = message, .write_folder = true};
-	struct source_file *files;
 	const char *error = NULL;
-	if (history_load(server->history, revision, arena, &files, &request.file_count, &error) < 0) {
+	if (history_load(server->history, revision, arena, &request.files.items, &request.files.count, &error) < 0) {
 		fail(ret_result, 404, error);
 		return;
 	}
-	request.files = files;
 	struct history_pending pending;
 	bool was_pending = history_pending(server->history, &pending);
 	if (was_pending && history_clear_pending(server->history) < 0) {
@@ -389,14 +391,12 @@ static void close_down(struct server *server, const char *why)
 static void first_start(struct server *server, struct arena *arena)
 {
 	struct apply_request request = {.user = "edged", .message = "first start"};
-	struct source_file *files;
 	const char *error = NULL;
-	if (apply_read_folder(server, arena, &files, &request.file_count, &error) < 0) {
+	if (apply_read_folder(server, arena, &request.files, &error) < 0) {
 		log_error("apply", "%s", error ? error : "the configuration cannot be read");
 		close_down(server, "there is no configuration yet");
 		return;
 	}
-	request.files = files;
 	struct diag_list diags;
 	struct apply_result result;
 	diag_init(&diags, arena);

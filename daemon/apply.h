@@ -8,9 +8,14 @@
 
 #include "server_state.h"
 
+/* A configuration's files; names relative to its folder, edged.yaml first. In an arena. */
+struct source_files {
+	struct source_file *items;
+	size_t count;
+};
+
 struct apply_request {
-	const struct source_file *files; /* the whole configuration; names relative to its folder */
-	size_t file_count;
+	struct source_files files;
 	const char *user, *message;
 	uint64_t confirm_seconds; /* 0: committed at once */
 	bool write_folder;        /* the files came from elsewhere: put them into the configuration folder too */
@@ -27,20 +32,18 @@ struct apply_result {
 	uint64_t load_ms;
 };
 
-/* Load and check files; diags get every error and warning, expectations included. 0 or -errno. */
-int apply_load(struct server *server, const struct source_file *files, size_t file_count, struct arena *arena,
-	       struct diag_list *diags, struct model **ret_model);
+/* Load and check files; diags get every error and warning, expectations included.
+ * *files grows by the blocklists that were read from the configuration folder. 0 or -errno. */
+int apply_load(struct server *server, struct source_files *files, struct arena *arena, struct diag_list *diags,
+	       struct model **ret_model);
 /* What changes between two models, for people, into the result's summary. */
 void apply_summarise(const struct model *before, const struct model *after, struct arena *arena,
 		     struct apply_result *result);
 /* All of it. Everything in the result is in arena. */
 void apply_files(struct server *server, const struct apply_request *request, struct arena *arena, struct diag_list *diags,
 		 struct apply_result *ret_result);
-/* Read the configuration folder. 0 or -errno with *ret_error. */
-int apply_read_folder(struct server *server, struct arena *arena, struct source_file **ret_files, size_t *ret_count,
-		      const char **ret_error);
-/* Add the blocklists that the files refer to and that are not among them, from the folder. */
-int apply_complete(struct server *server, struct arena *arena, struct source_file **files, size_t *count);
+/* Read the YAML files of the configuration folder. 0 or -errno with *ret_error. */
+int apply_read_folder(struct server *server, struct arena *arena, struct source_files *ret_files, const char **ret_error);
 /* Make a stored revision the one in force and the committed one. */
 void apply_rollback(struct server *server, uint32_t revision, const char *user, const char *message, struct arena *arena,
 		    struct apply_result *ret_result);

@@ -447,6 +447,12 @@ int history_load(struct history *history, uint32_t revision, struct arena *arena
 	return files_load(history->revisions, history->blobs, revision, arena, ret_files, ret_count, ret_error);
 }
 
+bool history_same(struct history *history, uint32_t revision, const struct source_file *files, size_t count,
+		  struct arena *arena)
+{
+	return find(history, revision) && files_same(history->revisions, revision, files, count, arena);
+}
+
 int history_root(const struct history *history)
 {
 	return history->root;

@@ -59,6 +59,10 @@ int history_list(struct history *history, struct arena *arena, struct history_me
 int history_load(struct history *history, uint32_t revision, struct arena *arena, struct source_file **ret_files,
 		 size_t *ret_count, const char **ret_error);
 
+/* Are these the very files of that revision? Large ones are compared by hash. */
+bool history_same(struct history *history, uint32_t revision, const struct source_file *files, size_t count,
+		  struct arena *arena);
+
 /* Drains, operators' bans and health, adopted after a restart. */
 int history_save_runtime(struct history *history, struct runtime *runtime, uint64_t now);
 int history_load_runtime(struct history *history, struct runtime *runtime);

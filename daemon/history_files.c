@@ -291,6 +291,29 @@ int files_load(int revisions, int blobs, uint32_t revision, struct arena *arena,
 	return 0;
 }
 
+static const struct stored_file *find_stored(const struct stored_meta *stored, const char *name)
+{
+	for (size_t i = 0; i < stored->file_count; i++)
+		if (strcmp(stored->files[i].name, name) == 0)
+			return &stored->files[i];
+	return NULL;
+}
+
+bool files_same(int revisions, uint32_t revision, const struct source_file *files, size_t count, struct arena *arena)
+{
+	struct stored_meta stored = {0};
+	if (files_read_meta(revisions, revision, arena, &stored) < 0 || stored.file_count != count)
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		const struct stored_file *file = find_stored(&stored, files[i].name);
+		char hash[HASH_TEXT];
+		if (!file || file->size != files[i].length || history_hash(files[i].text, files[i].length, hash) < 0 ||
+		    strcmp(hash, file->hash) != 0)
+			return false;
+	}
+	return true;
+}
+
 struct sweep {
 	int blobs;
 	char (*needed)[HASH_TEXT];

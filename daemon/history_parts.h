@@ -47,6 +47,8 @@ int files_add(int revisions, int blobs, uint32_t revision, const struct source_f
 	      const struct history_meta *meta, struct arena *arena, const char **ret_error);
 int files_load(int revisions, int blobs, uint32_t revision, struct arena *arena, struct source_file **ret_files,
 	       size_t *ret_count, const char **ret_error);
+/* Does the revision have exactly these files? */
+bool files_same(int revisions, uint32_t revision, const struct source_file *files, size_t count, struct arena *arena);
 /* Remove blobs that none of the revisions needs; nothing is removed when one of them cannot be read. */
 int files_sweep_blobs(int revisions, int blobs, const uint32_t *numbers, size_t count);
 

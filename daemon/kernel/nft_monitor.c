@@ -5,7 +5,7 @@
  * It never repairs anything. */
 #include "nft_monitor.h"
 
-#include "nft_socket.h"
+#include "nft_kernel.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -60,6 +60,7 @@ int monitor_open(struct kernel *kernel, struct monitor **ret_monitor)
 		monitor_close(&monitor);
 		return rc;
 	}
+	nft_set_listener(kernel, monitor->socket.fd);
 	*ret_monitor = monitor;
 	return 0;
 }
@@ -68,6 +69,7 @@ void monitor_close(struct monitor **monitor)
 {
 	if (!monitor || !*monitor)
 		return;
+	nft_set_listener((*monitor)->kernel, -1);
 	nft_socket_close(&(*monitor)->socket);
 	free(*monitor);
 	*monitor = NULL;
