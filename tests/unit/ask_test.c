@@ -360,6 +360,31 @@ static void steps_name_lines(void **state)
 	assert_non_null(strstr(text, "pool: b takes no new connection"));
 }
 
+static void tunnels_are_told_apart(void **state)
+{
+	(void)state;
+	static const char *const two =
+		"version: 1\n"
+		"interfaces: { wan: ens3, lan: { device: ens4, networks: [192.0.2.0/24] } }\n"
+		"wireguard:\n"
+		"  wg0: { listen: 51820, address: 198.18.88.1/24, peers: { p: { public_key: "
+		"HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=, allowed_ips: [198.18.88.13/32] } } }\n"
+		"  wg1: { listen: 51821, address: 198.18.89.1/24, peers: { q: { public_key: "
+		"xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=, allowed_ips: [198.18.89.13/32, 198.18.88.99/32] } } }\n"
+		"rules:\n"
+		"  - { name: a, from: wg0, to: wg1, action: accept, reason: r }\n"
+		"  - { name: b, from: wg1, to: wg0, action: accept, reason: r }\n";
+	struct ask_fixture f;
+	assert_int_equal(ask_fixture_load(&f, two, NULL), 0);
+	ask_check(&f, "198.18.88.13", "198.18.89.13:7", "wg0", EXPECT_ACCEPT, DECIDED_RULE, "a");
+	ask_check(&f, "198.18.89.13", "198.18.88.13:7", "wg1", EXPECT_ACCEPT, DECIDED_RULE, "b");
+	ask_check(&f, "198.18.88.13", "198.18.89.13:7", "wg1", EXPECT_DROP, DECIDED_SPOOFED, NULL);
+	/* The longer prefix is the way, into the tunnel and back. */
+	ask_check(&f, "198.18.88.13", "198.18.88.99:7", "wg0", EXPECT_ACCEPT, DECIDED_RULE, "a");
+	ask_check(&f, "198.18.88.99", "198.18.88.13:7", "wg1", EXPECT_ACCEPT, DECIDED_RULE, "b");
+	ask_fixture_free(&f);
+}
+
 /* A lockout from thousands of rules must still be a screenful. */
 static void many_rules_are_counted(void **state)
 {
@@ -464,6 +489,7 @@ int main(void)
 		cmocka_unit_test(nodes_see_whom),
 		cmocka_unit_test(outbound_sources),
 		cmocka_unit_test(steps_name_lines),
+		cmocka_unit_test(tunnels_are_told_apart),
 		cmocka_unit_test(many_rules_are_counted),
 		cmocka_unit_test(quick_is_the_same_without_steps),
 		cmocka_unit_test(senseless_questions),

@@ -192,12 +192,10 @@ static struct addr addr_within(struct chooser *chooser, const struct prefix *pre
 	struct prefix network = prefix_of(&prefix->addr, prefix->length);
 	struct addr addr = network.addr;
 	for (size_t i = 0; i < addr_size(addr.family); i++) {
-		uint8_t random = (uint8_t)next_random(chooser);
-		unsigned first_bit = (unsigned)i * 8;
-		if (first_bit + 8 <= network.length)
-			continue;
-		addr.bytes[i] |=
-			first_bit >= network.length ? random : (uint8_t)(random & 0xff >> (network.length - first_bit));
+		uint32_t random = choose_number(chooser, 256);
+		uint32_t first_bit = (uint32_t)i * 8, fixed = network.length > first_bit ? network.length - first_bit : 0;
+		if (fixed < 8)
+			addr.bytes[i] = (uint8_t)(addr.bytes[i] | (random & 0xffu >> fixed));
 	}
 	return addr;
 }
