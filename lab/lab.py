@@ -87,7 +87,7 @@ class Lab:
         self.say("which is there for the private network:")
         self.run(node, f"curl -sSk -m 5 https://{FLOATING}:8443/", f'"client":"{address}"')
         self.say("No mail leaves the cluster; the node is told so at once:")
-        self.run(node, "curl -sS -m 2 telnet://203.0.113.25:25", "refused", status=7)
+        self.run(node, "curl -sS -m 2 telnet://203.0.113.25:25", "connect", status=7)
         self.say("How it stands:")
         self.run(None, f"{self.edgectl()} status", "nodes")
         self.run(None, f"{self.edgectl()} show forwards", "https")
