@@ -18,12 +18,23 @@ def ruleset_json(space):
 
 
 def stable_ruleset(space, table="inet edged"):
-    """A table as text without what changes by itself: counters' values, dynamic elements, expiry."""
+    """A table as text without what changes by itself: counters' values, dynamic elements, expiry. With handles: when
+    it is the same later, nothing in it was made anew."""
     text = space.run("nft", "-a", "list", "table", *table.split(), check=False).stdout
     text = re.sub(r"packets \d+ bytes \d+", "packets N bytes N", text)
+    text = re.sub(r" progname \S+", "", text)
     text = re.sub(r" expires [0-9a-z]+", "", text)
     # A set that packets fill is flagged dynamic; its elements are theirs.
     return re.sub(r"(flags [a-z,]*dynamic[^}]*?)elements = \{[^}]*\}", r"\1", text)
+
+
+def rules(space, table="inet edged"):
+    """What a table says, however it came to be: no handles, objects by name, elements in order."""
+    text = re.sub(r" ?# handle \d+", "", stable_ruleset(space, table))
+    text = re.sub(r"elements = \{([^}]*)\}", lambda match: "elements = { " + ", ".join(
+        sorted(element.strip() for element in match[1].split(","))) + " }", text)
+    head, _, body = text.rstrip().removesuffix("}").rstrip().partition("\n")
+    return "\n\n".join([head, *sorted(re.split(r"\n\s*\n", body))])
 
 
 def counter(space, name, table="inet edged"):
