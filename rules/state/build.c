@@ -243,6 +243,16 @@ static void bitwise_u32(struct build *b, uint32_t mask, uint32_t xor)
 	memcpy(expr->bitwise.xor, &xor, 4);
 }
 
+void match_tcp_flags(struct build *b, uint8_t mask, bool equal, uint8_t value)
+{
+	match_l4proto(b, PROTO_TCP);
+	payload(b, PAYLOAD_TRANSPORT, 13, 1, 0);
+	struct expr *bits = build_expr(b, EXPR_BITWISE);
+	bits->bitwise.length = 1;
+	bits->bitwise.mask[0] = mask;
+	cmp(b, equal ? COMPARE_EQ : COMPARE_NE, 0, &value, 1);
+}
+
 void match_ct_state(struct build *b, uint32_t bits)
 {
 	uint32_t zero = 0;

@@ -65,6 +65,8 @@ void match_dport(struct build *b, struct port_range ports);
 void match_sport(struct build *b, uint16_t port);
 void match_dport_set(struct build *b, const char *set);
 void match_icmp_type(struct build *b, uint8_t first, uint8_t last);
+/* (TCP flags & mask) equals (or not) value; FIN, SYN, RST, PSH, ACK are bits 0 to 4 (RFC 9293 section 3.1). */
+void match_tcp_flags(struct build *b, uint8_t mask, bool equal, uint8_t value);
 /* Any of these CT_STATE bits. */
 void match_ct_state(struct build *b, uint32_t bits);
 /* (mark & mask) == value */

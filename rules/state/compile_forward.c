@@ -467,6 +467,10 @@ static void compile_watch_frame(struct build *b, struct chain_build *watch)
 	reply->cmp.length = 1;
 	reply->cmp.data[0] = 1;
 	rule_verdict(b, watch, VERDICT_ACCEPT, NULL, no_origin, "");
+	/* Nor is it complete by a repeated SYN, nor by the reset with which the true owner of a spoofed address
+	 * answers: either would let one client have another banned. */
+	match_tcp_flags(b, 0x16, false, 0x10);
+	rule_verdict(b, watch, VERDICT_ACCEPT, NULL, no_origin, "not an ACK alone");
 	do_mark_change(b, ~MARK_WATCH, 0);
 	rule_end(b, watch, no_origin, "the handshake is complete");
 	for (size_t f = 0; f < 2; f++) {

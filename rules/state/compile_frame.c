@@ -129,16 +129,8 @@ static void compile_decide(struct build *b)
 	rule_verdict(b, decide, VERDICT_GOTO, drop_chain(b, "invalid"), no_origin, "");
 	match_mark(b, MARK_ACCEPTED, MARK_ACCEPTED);
 	rule_verdict(b, decide, VERDICT_ACCEPT, NULL, no_origin, "");
-	/* A flow begins with a SYN alone (RFC 9293 section 3.5): FIN, SYN, RST, ACK are bits 0, 1, 2, 4. */
-	match_l4proto(b, PROTO_TCP);
-	struct expr *flags = build_expr(b, EXPR_PAYLOAD);
-	flags->payload.base = PAYLOAD_TRANSPORT;
-	flags->payload.offset = 13;
-	flags->payload.length = 1;
-	struct expr *mask = build_expr(b, EXPR_BITWISE);
-	mask->bitwise.length = 1;
-	mask->bitwise.mask[0] = 0x17;
-	cmp_byte(b, COMPARE_NE, 0x02);
+	/* A flow begins with a SYN alone: not with FIN, RST or ACK. */
+	match_tcp_flags(b, 0x17, false, 0x02);
 	rule_verdict(b, decide, VERDICT_GOTO, drop_chain(b, "not-syn"), no_origin, "");
 	rule_verdict(b, decide, VERDICT_GOTO, CHAIN_DECIDE_NEW, no_origin, "");
 }

@@ -64,7 +64,9 @@ def test_the_control_leaks(net, start):
     edged = start(variant(1), supervised=False)
     text = readers.ruleset(net.edge, "table", "inet", "edged")
     edged.stop()
-    text = re.sub(r"^\tflags .*$", "", text, flags=re.M)
+    # What nft prints and cannot read back: the owner's flags, and expressions with types that its grammar lacks.
+    text = re.sub(r"^\tflags .*$", "", text, flags=re.M).replace("missing/8", "missing")
+    text = re.sub(r"fib daddr oifname vmap.*|.* map @lb.*", "", text)
     net.edge.run("nft", "flush", "ruleset")
     net.edge.nft(text)
     with flooded(net) as leaked:

@@ -86,6 +86,7 @@ class Edged:
         self.process = self.space.start(*command, log=self.log, env=environment)
         if wait:
             self.wait_ready()
+            assert self.get("/v1/status")["revision"], f"the configuration was refused:\n{self.log_tail()}"
         return self
 
     def wait_ready(self, seconds=15):
