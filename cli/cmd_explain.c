@@ -25,12 +25,12 @@ static void print_verdict(struct cli *cli, const json_t *answer)
 
 static void print_way(struct cli *cli, const json_t *answer)
 {
-	const char *nodes = js_any(cli, answer, "nodes"), *plane = js_text(answer, "plane");
+	const char *nodes = js_any(cli, answer, "nodes");
+	bool by_kernel = strcmp(js_text(answer, "plane"), "kernel") == 0;
 	bool several = json_array_size(json_object_get(answer, "nodes")) > 1;
-	const char *one_of = several ? "one of " : "", *by = *plane ? ", by the plane " : "";
 	if (*nodes)
-		cli_line(cli, "It goes to port %" PRId64 " of %s%s%s%s.", js_int(answer, "target_port"), one_of, nodes, by,
-			 plane);
+		cli_line(cli, "It goes to port %" PRId64 " of %s%s, %s.", js_int(answer, "target_port"), several ? "one of " : "",
+			 nodes, by_kernel ? "by the kernel" : "through the user-space forwarder");
 	if (*nodes)
 		cli_line(cli, "The node sees %s as the source.", js_bool(answer, "snat") ? "the edge's own address" :
 			 "the client's own address");

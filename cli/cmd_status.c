@@ -55,26 +55,46 @@ static const char *forwards_down(struct cli *cli)
 	return names;
 }
 
-/* The ports of nodes that do not answer, draining nodes left out; *ret_count of them. */
+/* "k8s-3 (timeout)" when no port of a node answers and all for one reason, else "k8s-3 port 80 (timeout), ...";
+ * "" when all answer. Adds to *count. */
+static const char *node_down(struct cli *cli, const json_t *node, size_t *count)
+{
+	const json_t *ports = json_object_get(node, "ports"), *port;
+	const char *name = js_text(node, "name"), *each = "", *first = NULL;
+	size_t i, down = 0;
+	bool alike = true;
+	json_array_foreach(ports, i, port) {
+		const char *why = js_text(port, "why");
+		if (js_bool(port, "up"))
+			continue;
+		first = first ? first : why;
+		alike = alike && strcmp(why, first) == 0;
+		if (++down <= NAMED_MOST)
+			each = cli_format(cli, "%s%s%s port %s%s%s%s", each, *each ? ", " : "", name, js_any(cli, port, "port"),
+					  *why ? " (" : "", why, *why ? ")" : "");
+	}
+	*count += down;
+	if (down > 1 && alike && down == json_array_size(ports))
+		return cli_format(cli, "%s%s%s%s", name, *first ? " (" : "", first, *first ? ")" : "");
+	return down > NAMED_MOST ? cli_format(cli, "%s and more", each) : each;
+}
+
+/* ": ..." of the nodes' ports that do not answer, draining nodes left out; *ret_count ports. */
 static const char *ports_down(struct cli *cli, size_t *ret_count)
 {
 	cleanup_json json_t *list = NULL;
-	const json_t *node, *port;
+	const json_t *node;
 	const char *names = "";
-	size_t i, j, count = 0;
+	size_t i, count = 0, nodes = 0;
 	if (api_call_quietly(cli, "GET", "/v1/nodes", LOOK_TIMEOUT_MS, &list) != CLI_DONE)
 		return "";
 	json_array_foreach(list, i, node) {
-		json_array_foreach(json_object_get(node, "ports"), j, port) {
-			const char *why = js_text(port, "why");
-			if (js_bool(port, "up") || js_bool(node, "draining") || ++count > NAMED_MOST)
-				continue;
-			names = cli_format(cli, "%s%s%s port %s%s%s%s", names, *names ? ", " : ": ", js_text(node, "name"),
-					   js_any(cli, port, "port"), *why ? " (" : "", why, *why ? ")" : "");
-		}
+		const char *down = js_bool(node, "draining") ? "" : node_down(cli, node, &count);
+		if (*down && ++nodes <= NAMED_MOST)
+			names = cli_format(cli, "%s%s%s", names, *names ? ", " : ": ", down);
 	}
 	*ret_count = count;
-	return count > NAMED_MOST ? cli_format(cli, "%s and more", names) : names;
+	return nodes > NAMED_MOST ? cli_format(cli, "%s and more", names) : names;
 }
 
 static void look_at_pending(struct status *status)
@@ -90,7 +110,7 @@ static void look_at_kernel(struct status *status)
 {
 	const json_t *kernel = json_object_get(status->answer, "kernel");
 	if (!js_int(status->answer, "revision"))
-		trouble(status, "edgectl apply", "nothing has been applied yet");
+		trouble(status, "edgectl apply", "no configuration is in force: nothing is filtered and nothing forwarded");
 	else if (!js_bool(kernel, "in_sync"))
 		trouble(status, "edgectl plan (shows the difference), edgectl apply (puts it right)",
 			"the kernel's rules are not those of the configuration");

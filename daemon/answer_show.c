@@ -251,8 +251,8 @@ void answer_explain(struct server *server, struct request *request)
 	struct question question;
 	const char *error = NULL;
 	const struct model *model = engine_model(server->engine);
-	if (!from || !to || !in || question_parse(model, from, to, in, request->arena, &question, &error) < 0) {
-		respond_error(server, request->id, 400, NULL, "%s", error ? error : "explain takes from, to and in");
+	if (!from || !to || question_parse(model, from, to, in, request->arena, &question, &error) < 0) {
+		respond_error(server, request->id, 400, NULL, "%s", error ? error : "explain takes from and to, and may take in");
 		return;
 	}
 	struct surroundings around = own_addresses(request->arena);

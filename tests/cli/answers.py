@@ -68,6 +68,8 @@ NODES = [
      "ports": [{"port": 30080, "up": True, "why": "", "since": "2025-03-01T12:30:02Z"}]},
     {"name": "k8s-3", "address": "198.18.88.13", "tunnel": "wg0", "draining": False, "pools": [], "ports": []},
 ]
+NODES_DOWN = [dict(NODES[0], name=f"k8s-{i}", ports=[{"port": port, "up": False, "why": "timeout", "since": None}
+                                                       for port in (30080, 30443)]) for i in range(12)]
 RULES = [
     {"name": "dhcp", "implied": True, "from": "wan, lan", "to": "self", "protocol": "udp", "ports": "68", "limit": None,
      "action": "accept", "packets": 2, "bytes": 600, "limited": 0, "line": 0, "file": None, "reason": "own addresses"},

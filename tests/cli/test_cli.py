@@ -198,6 +198,14 @@ def test_status_when_one_port_does_not_answer(api):
     golden("status-port.txt", edgectl("status", socket=api.path).stdout)
 
 
+def test_status_when_many_nodes_are_down(api):
+    api.answers["GET /v1/nodes"] = answers.NODES_DOWN + answers.NODES[:1]
+    api.answers["GET /v1/status"] = dict(answers.STATUS, nodes={"up": 1, "down": 12, "draining": 0})
+    line = edgectl("status", socket=api.path).stdout.splitlines()[1]
+    assert line == ("  1. 12 nodes answer on no port: " +
+                    ", ".join(f"k8s-{i} (timeout)" for i in range(8)) + " and more")
+
+
 def test_status_without_the_second_look(api):
     """What only names things more exactly may fail: the first answer is still told."""
     for path in ("nodes", "forwards"):
