@@ -20,7 +20,8 @@ static __attribute__((format(printf, 5, 6))) int refuse_key(struct reader *reade
 	va_start(args, format);
 	const char *text = arena_vprintf(reader->scratch, format, args);
 	va_end(args);
-	return text ? reader_error(reader, &where, value ? value->at : node->at, "%s", text) : -ENOMEM;
+	/* Counted in any case: nothing may pass because there was no memory to say why not. */
+	return reader_error(reader, &where, value ? value->at : node->at, "%s", text ? text : "out of memory");
 }
 
 CHECK(check_interfaces)
