@@ -204,17 +204,31 @@ static bool is_same(int parent, const char *base, const struct source_file *file
 	       memcmp(text, file->text, length) == 0;
 }
 
-static int write_file(const struct home *home, const struct source_file *file, struct arena *arena)
+static int write_below(int folder, const char *name, const struct source_file *file, struct arena *arena)
 {
-	bool main_file = strcmp(file->name, MAIN_NAME) == 0;
-	const char *name = main_file ? home->base : file->name, *base = name;
+	const char *base = name;
 	mode_t mode = 0644;
-	cleanup_fd int parent = open_parent(home->fd, name, arena, &base);
+	cleanup_fd int parent = open_parent(folder, name, arena, &base);
 	if (parent < 0)
 		return parent;
 	if (!*base || strcmp(base, ".") == 0 || strcmp(base, "..") == 0)
 		return -EINVAL;
 	return is_same(parent, base, file, &mode) ? 0 : store_replace(parent, base, file->text, file->length, mode);
+}
+
+static int write_file(const struct home *home, const char *config, const struct source_file *file, struct arena *arena)
+{
+	if (strcmp(file->name, MAIN_NAME) != 0)
+		return write_below(home->fd, file->name, file, arena);
+	/* Where the main file is a link, what it leads to is replaced, and the link stays. */
+	char *real = realpath(config, NULL);
+	cleanup_home struct home there = {.fd = -1};
+	int r = real ? home_open(real, arena, &there) : 0;
+	free(real);
+	if (r < 0)
+		return r;
+	return there.fd >= 0 ? write_below(there.fd, there.base, file, arena)
+			     : write_below(home->fd, home->base, file, arena);
 }
 
 static int remove_extra(const struct home *home, const struct source_file *files, size_t count, struct arena *arena,
@@ -245,9 +259,14 @@ int folder_write(const char *config, const struct source_file *files, size_t cou
 	int r = home_open(config, arena, &home);
 	if (r < 0)
 		return history_fail(arena, ret_error, r, "cannot write %s", config);
+	/* What a crash may have left here. */
+	cleanup_fd int extra = open_beneath(home.fd, EXTRA_FOLDER, O_RDONLY | O_DIRECTORY);
+	store_clean(home.fd);
+	if (extra >= 0)
+		store_clean(extra);
 	/* What the main file refers to is there before it. */
 	for (size_t i = count; i-- > 0;) {
-		r = write_file(&home, &files[i], arena);
+		r = write_file(&home, config, &files[i], arena);
 		if (r < 0)
 			return fail(arena, ret_error, r, "write", &home, files[i].name);
 	}

@@ -233,9 +233,9 @@ int files_add(int revisions, int blobs, uint32_t revision, const struct source_f
 	int r = describe(files, count, meta, revision, arena, &stored, ret_error);
 	if (r < 0)
 		return r;
-	char name[REVISION_NAME_MAX], making[REVISION_NAME_MAX + 8];
+	char name[REVISION_NAME_MAX], making[REVISION_NAME_MAX + sizeof(STORE_TEMPORARY)];
 	revision_name(revision, name);
-	snprintf(making, sizeof(making), ".new-%s", name);
+	snprintf(making, sizeof(making), STORE_TEMPORARY "%s", name);
 	store_remove_folder(revisions, making);
 	/* The folder's own entry needs no sync before it gets its name. */
 	r = mkdirat(revisions, making, 0700) < 0 ? -errno : 0;

@@ -12,9 +12,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Names of files under way begin with this; store_clean removes them. */
-#define TEMPORARY ".new-"
-
 void close_fd(int *fd)
 {
 	if (*fd >= 0)
@@ -106,7 +103,7 @@ int store_write_new(int dir, const char *name, const void *data, size_t length, 
 
 static int temporary_name(const char *name, char *temporary)
 {
-	int length = snprintf(temporary, NAME_MAX + 1, TEMPORARY "%s", name);
+	int length = snprintf(temporary, NAME_MAX + 1, STORE_TEMPORARY "%s", name);
 	return length > NAME_MAX ? -ENAMETOOLONG : 0;
 }
 
@@ -161,9 +158,19 @@ int store_replace(int dir, const char *name, const void *data, size_t length, mo
 
 int store_remove(int dir, const char *name)
 {
-	if (unlinkat(dir, name, 0) < 0)
+	char temporary[NAME_MAX + 1];
+	int r = temporary_name(name, temporary);
+	if (r < 0)
+		return r;
+	if (renameat(dir, name, dir, temporary) < 0)
 		return errno == ENOENT ? 0 : -errno;
-	return fsync(dir) < 0 ? -errno : 0;
+	if (fsync(dir) < 0) {
+		r = -errno;
+		renameat(dir, temporary, dir, name);
+		return r;
+	}
+	unlinkat(dir, temporary, 0);
+	return 0;
 }
 
 static int remove_file(void *context, const char *name)
@@ -195,7 +202,7 @@ int store_remove_folder(int dir, const char *name)
 static int clean_one(void *context, const char *name)
 {
 	int dir = *(const int *)context;
-	if (strncmp(name, TEMPORARY, strlen(TEMPORARY)) == 0 && unlinkat(dir, name, 0) < 0)
+	if (strncmp(name, STORE_TEMPORARY, strlen(STORE_TEMPORARY)) == 0 && unlinkat(dir, name, 0) < 0)
 		empty_and_remove(dir, name);
 	return 0;
 }

@@ -10,6 +10,9 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+/* Names of files under way begin with this; store_clean removes them. */
+#define STORE_TEMPORARY ".edged-new-"
+
 void close_fd(int *fd);
 #define cleanup_fd __attribute__((cleanup(close_fd)))
 
