@@ -2,6 +2,7 @@
  * configuration folder; the kernel is the engine's. */
 #include "apply.h"
 
+#include "front.h"
 #include "guard.h"
 #include "log.h"
 #include "outlaw.h"
@@ -137,7 +138,8 @@ static int bring_up(struct server *server, struct model **model, struct arena *a
 	server->applied_at = now;
 	server->closed = false;
 	server->closed_why = NULL;
-	server_metrics_listener(server);
+	if (server->front)
+		front_apply(server->front, engine_model(server->engine), server->options.config, server->roles);
 	return 0;
 }
 

@@ -3,9 +3,9 @@
 #include "server.h"
 
 #include "apply.h"
+#include "front.h"
 #include "gather.h"
 #include "kernel/nft_monitor.h"
-#include "listener.h"
 #include "log.h"
 #include "notify.h"
 #include "request.h"
@@ -24,13 +24,10 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #define REFRESH_DELAY_US 10000
-#define LISTENER_LOCAL 0u
-#define LISTENER_METRICS 2u
 
 uint64_t server_now(void)
 {
@@ -45,12 +42,14 @@ static void on_refresh(evutil_socket_t fd, short what, void *context)
 	if (!engine_model(server->engine))
 		return;
 	cleanup_arena struct arena *arena = arena_new();
+	bool foreign = !engine_in_sync(server->engine);
 	struct engine_report report = {.error = "out of memory"};
 	if (!arena || engine_refresh(server->engine, server_now(), arena, &report) < 0) {
 		log_error("engine", "cannot bring the kernel in line: %s; trying again in a second", report.error);
 		struct timeval second = {.tv_sec = 1};
 		event_add(server->refresh, &second);
 	} else if (report.step_count) {
+		server->repairs += foreign;
 		log_info("engine", "%zu steps in %llu ms after a change of health, drains or bans, or a repair", report.step_count,
 			 (unsigned long long)report.commit_ms);
 	}
@@ -131,44 +130,11 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 	takeover_write(server->options.runtime_dir, server->roles);
 }
 
-static void send_listener(struct server *server, uint32_t kind, int fd)
-{
-	struct wire_writer writer cleanup_wire = {0};
-	wire_put_u32(&writer, kind);
-	if (fd >= 0)
-		roles_send(server->roles, ROLE_API, 0, MSG_API_LISTENER, 0, &writer, &fd, 1);
-}
-
-void server_metrics_listener(struct server *server)
-{
-	const struct model *model = engine_model(server->engine);
-	/* Role api has a copy of the socket: the same port cannot be bound again while that one is open. */
-	if (server->metrics_socket >= 0 && model && addr_equal(&server->metrics.address, &model->metrics.address) &&
-	    server->metrics.port == model->metrics.port)
-		return;
-	if (server->metrics_socket >= 0)
-		close(server->metrics_socket);
-	server->metrics_socket = -1;
-	if (!model || !model->metrics.address.family)
-		return;
-	int fd = listener_open(&model->metrics.address, model->metrics.port, false);
-	if (fd < 0) {
-		log_error("metrics", "cannot listen on port %u: %s; the local socket has the metrics too", model->metrics.port,
-			  strerror(-fd));
-		return;
-	}
-	server->metrics_socket = fd;
-	server->metrics = model->metrics;
-	if (server->roles)
-		send_listener(server, LISTENER_METRICS, fd);
-}
-
 static void on_ready(void *context, enum role role, unsigned index)
 {
 	struct server *server = context;
 	if (role == ROLE_API) {
-		send_listener(server, LISTENER_LOCAL, server->api_socket);
-		send_listener(server, LISTENER_METRICS, server->metrics_socket);
+		front_lend(server->front, server->roles);
 		return;
 	}
 	push_to(server->push, server->roles, role, index);
@@ -253,33 +219,6 @@ static int take_lock(struct server *server)
 			log_error("edged", "cannot lock \"%s\": %s", path, strerror(-error));
 		return error;
 	}
-	return 0;
-}
-
-static int open_api_socket(struct server *server)
-{
-	struct sockaddr_un to = {.sun_family = AF_UNIX};
-	char next[sizeof(to.sun_path)];
-	int length = snprintf(next, sizeof(next), "%s/api.sock.new", server->options.runtime_dir);
-	if (length < 0 || (size_t)length >= sizeof(next)) {
-		log_error("edged", "the runtime folder's name is too long for a socket: \"%s\"", server->options.runtime_dir);
-		return -ENAMETOOLONG;
-	}
-	char path[sizeof(next)];
-	snprintf(path, sizeof(path), "%.*s", length - 4, next);
-	strcpy(to.sun_path, next);
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	unlink(next);
-	/* Anybody may connect; role api asks who it is. Renamed into place, so that there is always one. */
-	if (fd < 0 || bind(fd, (struct sockaddr *)&to, sizeof(to)) < 0 || chmod(next, 0666) < 0 || listen(fd, 128) < 0 ||
-	    rename(next, path) < 0) {
-		int error = -errno;
-		log_error("edged", "cannot make the socket \"%s\": %s", path, strerror(-error));
-		if (fd >= 0)
-			close(fd);
-		return error;
-	}
-	server->api_socket = fd;
 	return 0;
 }
 
@@ -368,7 +307,7 @@ static int start(struct server *server)
 	unsigned workers = count_cores();
 	int r = start_core(server, workers);
 	if (r == 0)
-		r = open_api_socket(server);
+		r = front_open(server->options.runtime_dir, &server->front);
 	if (r < 0)
 		return r;
 	takeover_begin(server->options.runtime_dir);
@@ -380,7 +319,7 @@ static int start(struct server *server)
 	r = roles_start(server->base, workers, &events, &server->roles);
 	if (r < 0)
 		return r;
-	server_metrics_listener(server);
+	front_apply(server->front, engine_model(server->engine), server->options.config, server->roles);
 	server_set_timers(server);
 	struct timeval second = {.tv_sec = 1};
 	return event_add(server->tick, &second) < 0 ? -ENOMEM : 0;
@@ -391,6 +330,7 @@ static void server_close(struct server *server)
 	gather_free_all(server);
 	roles_stop(&server->roles);
 	push_free(&server->push);
+	front_close(&server->front);
 	engine_free(&server->engine);
 	if (server->monitor)
 		monitor_close(&server->monitor);
@@ -404,7 +344,7 @@ static void server_close(struct server *server)
 int server_expire(const struct options *options)
 {
 	struct server server = {
-		.options = *options, .api_socket = -1, .metrics_socket = -1, .lock = -1, .started_at = server_now()};
+		.options = *options, .lock = -1, .started_at = server_now()};
 	umask(0077);
 	int r = start_core(&server, 1);
 	if (r == 0)
@@ -416,7 +356,7 @@ int server_expire(const struct options *options)
 int server_main(const struct options *options)
 {
 	struct server server = {
-		.options = *options, .api_socket = -1, .metrics_socket = -1, .lock = -1, .started_at = server_now()};
+		.options = *options, .lock = -1, .started_at = server_now()};
 	signal(SIGPIPE, SIG_IGN);
 	umask(0077);
 	/* No core file, no ptrace by others: the configuration's keys live here. */

@@ -34,8 +34,8 @@ struct server {
 	struct event *tick;     /* once a second: watchdog, drift */
 	struct event *monitor_event;
 	struct monitor *monitor;
-	int api_socket, metrics_socket, lock;
-	struct listen_tcp metrics; /* where metrics_socket listens; its origin's file is not valid for long */
+	struct front *front;
+	int lock;
 
 	uint32_t revision;       /* in force */
 	uint64_t applied_at;     /* seconds since the epoch */
@@ -54,5 +54,3 @@ uint64_t server_now(void); /* seconds since the epoch */
 void server_refresh_soon(struct server *server);
 /* Set the timers for the next ban's end and the pending confirmation. */
 void server_set_timers(struct server *server);
-/* Bind the metrics port anew when it changed; tell the API. */
-void server_metrics_listener(struct server *server);
