@@ -3,17 +3,16 @@
  * is mapped back to the step that caused it. It never decides what to write. */
 #include "nft_batch.h"
 #include "nft_kernel.h"
+#include "nft_monitor.h"
 #include "nft_object.h"
 #include "nft_set.h"
 #include "sysctl.h"
 
 #include <errno.h>
 #include <linux/netfilter/nf_tables.h>
-#include <linux/netfilter/nfnetlink.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 struct build {
 	const struct nft_kernel *kernel;
@@ -286,17 +285,6 @@ static int judge(const struct step *step, int error)
 	return ran_out ? -ERESTART : error;
 }
 
-/* While anybody listens the kernel makes a notification of each element, which for a
- * large set takes ten times as long as the rest of the commit. What others change
- * in the meantime shows in the generation that is looked at afterwards. */
-static void listen_to_changes(const struct nft_kernel *kernel, bool listen)
-{
-	int group = NFNLGRP_NFTABLES;
-	if (kernel->listener >= 0)
-		setsockopt(kernel->listener, SOL_NETLINK, listen ? NETLINK_ADD_MEMBERSHIP : NETLINK_DROP_MEMBERSHIP, &group,
-			   sizeof(group));
-}
-
 int nft_commit(struct kernel *kernel, const struct steps *steps, struct commit_error *ret_error)
 {
 	struct nft_kernel *nft = nft_kernel_of(kernel);
@@ -316,9 +304,9 @@ int nft_commit(struct kernel *kernel, const struct steps *steps, struct commit_e
 	if (batch.count == 0)
 		return 0;
 	uint32_t before = nft->generation;
-	listen_to_changes(nft, false);
+	monitor_pause(nft->monitor);
 	rc = nft_batch_send(&batch, &nft->owner, &result);
-	listen_to_changes(nft, true);
+	monitor_resume(nft->monitor);
 	if (rc == 0) {
 		nft_committed(nft, before);
 		return 0;

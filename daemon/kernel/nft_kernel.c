@@ -45,7 +45,7 @@ int kernel_open(int owner_fd, struct kernel **ret_kernel)
 		return -ENOMEM;
 	}
 	*nft = (struct nft_kernel){.kernel = {.ops = &ops}, .owner = NFT_SOCKET_NONE, .query = NFT_SOCKET_NONE,
-				   .listener = -1, .has_persist = -1};
+				   .has_persist = -1};
 	int rc = owner_fd >= 0 ? nft_socket_adopt(owner_fd, &nft->owner) : nft_socket_open(&nft->owner);
 	if (rc < 0 && owner_fd >= 0)
 		close(owner_fd);
@@ -118,12 +118,6 @@ bool kernel_is_own_generation(const struct kernel *kernel, uint32_t generation)
 			return true;
 	}
 	return false;
-}
-
-void nft_set_listener(struct kernel *kernel, int fd)
-{
-	if (kernel->ops == &ops)
-		nft_kernel_of(kernel)->listener = fd;
 }
 
 uint32_t kernel_owner_port(const struct kernel *kernel)

@@ -11,13 +11,13 @@ struct nft_kernel {
 	struct kernel kernel; /* first: a struct kernel * is one of this */
 	struct nft_socket owner; /* owns the table; all commits go through it */
 	struct nft_socket query;
-	int listener;         /* the monitor's socket, its own; -1: none */
 	uint32_t generation;  /* of the last observation and our own commits since; 0: nothing was observed */
 	uint32_t table_flags; /* of the last observation */
 	int has_persist;      /* 1, 0, or -1: not tried yet */
 	uint32_t own[OWN_GENERATIONS];
 	size_t own_count; /* ever; the newest is at (own_count - 1) % OWN_GENERATIONS */
 	char what[256];   /* commit_error.what */
+	struct monitor *monitor; /* paused during commits; not owned; NULL: none */
 };
 
 static inline struct nft_kernel *nft_kernel_of(struct kernel *kernel)
@@ -33,7 +33,5 @@ int nft_counters(struct kernel *kernel, struct arena *arena, struct counter_valu
 int nft_dynamic_elements(struct kernel *kernel, const char *set, struct arena *arena,
 			 struct dynamic_element **ret_elements, size_t *ret_count);
 int nft_dynamic_remove(struct kernel *kernel, const struct set *set, const struct addr *addr);
-/* The monitor's socket, to be spared our own commits; -1: there is none. */
-void nft_set_listener(struct kernel *kernel, int fd);
 /* A commit of ours went through that was checked against generation before: remember what came of it. */
 void nft_committed(struct nft_kernel *kernel, uint32_t before);

@@ -1,7 +1,7 @@
 /* The listener for changes of the ruleset. Notifications of one transaction
  * come before that of the generation it made, and carry the netlink port of
- * who asked for it. Those of our own commits (millions, for large sets) are
- * dropped by a filter inside the kernel; only their generation comes through.
+ * who asked for it. During our own commits nobody listens; should one slip in
+ * nevertheless, a filter inside the kernel drops all of it but its generation.
  * It never repairs anything. */
 #include "nft_monitor.h"
 
@@ -10,10 +10,12 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
+#include <libnftnl/common.h>
 #include <linux/filter.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <stdalign.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +28,7 @@ struct monitor {
 	struct kernel *kernel;
 	struct nft_socket socket;
 	bool touched; /* somebody else has touched our table, in a transaction whose end did not come yet */
+	bool deaf;    /* could not listen again after a pause */
 };
 
 /* Let through what is not from our own port, and every new generation. The filter loads in network byte order. */
@@ -43,24 +46,29 @@ static int filter_own(int fd, uint32_t port)
 	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ? -errno : 0;
 }
 
+static int listen_to(const struct monitor *monitor, bool listen)
+{
+	int group = NFNLGRP_NFTABLES;
+	return setsockopt(monitor->socket.fd, SOL_NETLINK, listen ? NETLINK_ADD_MEMBERSHIP : NETLINK_DROP_MEMBERSHIP, &group,
+			  sizeof(group)) < 0 ? -errno : 0;
+}
+
 int monitor_open(struct kernel *kernel, struct monitor **ret_monitor)
 {
 	struct monitor *monitor = calloc(1, sizeof(*monitor));
 	if (!monitor)
 		return -ENOMEM;
 	*monitor = (struct monitor){.kernel = kernel, .socket = NFT_SOCKET_NONE};
-	int group = NFNLGRP_NFTABLES;
 	int rc = nft_socket_open(&monitor->socket);
 	if (rc == 0)
 		rc = filter_own(monitor->socket.fd, kernel_owner_port(kernel));
-	if (rc == 0 &&
-	    setsockopt(monitor->socket.fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0)
-		rc = -errno;
+	if (rc == 0)
+		rc = listen_to(monitor, true);
 	if (rc < 0) {
 		monitor_close(&monitor);
 		return rc;
 	}
-	nft_set_listener(kernel, monitor->socket.fd);
+	nft_kernel_of(kernel)->monitor = monitor;
 	*ret_monitor = monitor;
 	return 0;
 }
@@ -69,7 +77,9 @@ void monitor_close(struct monitor **monitor)
 {
 	if (!monitor || !*monitor)
 		return;
-	nft_set_listener((*monitor)->kernel, -1);
+	struct nft_kernel *kernel = nft_kernel_of((*monitor)->kernel);
+	if (kernel->monitor == *monitor)
+		kernel->monitor = NULL;
 	nft_socket_close(&(*monitor)->socket);
 	free(*monitor);
 	*monitor = NULL;
@@ -78,6 +88,27 @@ void monitor_close(struct monitor **monitor)
 int monitor_fd(const struct monitor *monitor)
 {
 	return monitor->socket.fd;
+}
+
+void monitor_pause(struct monitor *monitor)
+{
+	if (monitor)
+		(void)listen_to(monitor, false);
+}
+
+/* Ask for the generation: it comes as any notification does, and if it is none of our own, somebody has changed
+ * something meanwhile, whatever it was. */
+void monitor_resume(struct monitor *monitor)
+{
+	if (!monitor)
+		return;
+	alignas(struct nlmsghdr) char request[64];
+	struct nlmsghdr *message = nftnl_nlmsg_build_hdr(request, NFT_MSG_GETGEN, NFPROTO_INET, 0, 0);
+	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+	monitor->touched = true;
+	if (listen_to(monitor, true) < 0 ||
+	    sendto(monitor->socket.fd, message, message->nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0)
+		monitor->deaf = true;
 }
 
 struct seen {
@@ -119,7 +150,9 @@ static enum monitor_change take(struct monitor *monitor, const struct nlmsghdr *
 
 enum monitor_change monitor_read(struct monitor *monitor)
 {
-	enum monitor_change worst = MONITOR_NOTHING;
+	enum monitor_change worst = monitor->deaf ? MONITOR_LOST : MONITOR_NOTHING;
+	if (monitor->deaf)
+		monitor->deaf = listen_to(monitor, true) < 0;
 	for (int reads = 0; reads < READS_MOST; reads++) {
 		long size = nft_socket_receive(&monitor->socket, MSG_DONTWAIT);
 		if (size == 0)

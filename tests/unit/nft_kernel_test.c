@@ -689,6 +689,18 @@ static void the_monitor_tells_own_from_foreign(void **context)
 	assert_int_equal(run("nft delete table inet edged"), 0);
 	assert_int_equal(monitor_read(monitor), MONITOR_FOREIGN);
 	assert_int_equal(monitor_read(monitor), MONITOR_NOTHING);
+	/* While it does not listen. */
+	apply_well(&kit, state);
+	assert_int_equal(monitor_read(monitor), MONITOR_OWN);
+	monitor_pause(monitor);
+	assert_int_equal(run("nft add rule inet edged input accept"), 0);
+	monitor_resume(monitor);
+	assert_true(wait_readable(monitor_fd(monitor), 1000));
+	assert_int_equal(monitor_read(monitor), MONITOR_FOREIGN);
+	apply_well(&kit, state);
+	assert_int_equal(monitor_read(monitor), MONITOR_OWN);
+	assert_int_equal(run("nft delete table inet edged"), 0);
+	assert_int_equal(monitor_read(monitor), MONITOR_FOREIGN);
 	/* More than the socket holds. */
 	assert_int_equal(run("(echo 'table inet edged { set s { type mark; elements = {'; seq -s, 1 400000; echo '}'; echo '}';"
 			     "echo '}') | nft -f -"), 0);
