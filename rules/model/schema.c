@@ -260,7 +260,7 @@ static const struct section schema_metrics = {
 	.example = "metrics:\n  listen: 127.0.0.1:9550\n"};
 
 static const struct key api_keys[] = {
-	{"listen", &socket_type, AT(api_config, listen), .required = true, .text = "where the API is served over TLS 1.3"},
+	{"listen", &socket_type, AT(api_config, listen), .required = true, .text = "where the API is served over TLS 1.3; who may reach it takes a rule to `self`"},
 	{"certificate", &text_type, AT(api_config, certificate), .required = true, .text = "file of the server's certificate chain, PEM"},
 	{"key", &text_type, AT(api_config, key), .required = true, .text = "file of its private key, PEM"},
 	{"client_ca", &text_type, AT(api_config, client_ca), .required = true,
