@@ -104,7 +104,7 @@ def test_killed_in_the_middle_of_applies(net, start):
     for text in (one, other):
         edged.apply(text)
         until(lambda: edged.get("/v1/status")["kernel"]["in_sync"], 5)
-        rulesets[text] = readers.stable_ruleset(net.edge)
+        rulesets[text] = readers.rules(net.edge)
     randomly = random.Random(1)
     with flows(net, 3), leak_counter(net.nodes["k8s-1"].space, "eth0", "udp dport 4444") as leaked, \
             flood(net.router, "cloud", device_mac(net.edge, "ens3"), CLIENT, K1, "4444", rate=5000):
@@ -117,6 +117,6 @@ def test_killed_in_the_middle_of_applies(net, start):
             applying.join(30)
             until(edged.answers, 10, "edged to answer again")
             committed = edged.get("/v1/config")["files"][0]["text"]
-            until(lambda: readers.stable_ruleset(net.edge) == rulesets[committed], 5,
+            until(lambda: readers.rules(net.edge) == rulesets[committed], 5,
                   "the kernel to hold exactly the committed configuration")
         assert leaked() == 0
