@@ -28,6 +28,7 @@ struct flow {
 enum flow_verdict { FLOW_KEEP, FLOW_END, FLOW_STOP /* no more, please */ };
 
 /* Show every flow with (mark & mask) == mark to look, both families, and end those that it says to end.
- * Reading is bounded by the kernel's table; what comes and goes meanwhile may be missed. Returns how many were ended, or -errno. */
+ * Reading is bounded by the kernel's table; what comes and goes meanwhile may be missed, or seen twice.
+ * Returns how many were ended, or -errno. */
 int conntrack_walk(uint32_t mark, uint32_t mask, enum flow_verdict (*look)(void *context, const struct flow *flow),
 		   void *context);

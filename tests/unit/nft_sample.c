@@ -99,41 +99,77 @@ const struct expr *nft_sample_exprs(size_t *ret_count)
 #define SADDR6 {.kind = EXPR_PAYLOAD, .payload = {PAYLOAD_NETWORK, 8, 16, 8}}
 #define DPORT {.kind = EXPR_PAYLOAD, .payload = {PAYLOAD_TRANSPORT, 2, 2, 2}}
 
+#define FIFTY {50, 1, 100, false}
+#define RATE(...) \
+	{.kind = EXPR_DYNSET, .dynset = {.set = "rate4", .reg = 1, .with = DYNSET_LIMIT, .limit = FIFTY, __VA_ARGS__}}
+#define OPEN \
+	{.kind = EXPR_DYNSET, \
+	 .dynset = {.set = "open4", .op = DYNSET_ADD, .reg = 1, .with = DYNSET_CONNLIMIT, .connections = 400}}
+
 struct made_rule {
 	const char *chain, *comment;
 	struct expr exprs[10];
 };
 
 static const struct made_rule made[] = {
-	{"decide", "lo", {{.kind = EXPR_META, .meta = {META_IIFNAME, 4}}, {.kind = EXPR_CMP, .cmp = {COMPARE_EQ, 4, 16, "lo"}}, V(VERDICT_ACCEPT, NULL)}},
-	{"decide", "established", {{.kind = EXPR_CT, .ct = {CT_STATE, 0}}, {.kind = EXPR_BITWISE, .bitwise = {0, 0, 4, {6}, {0}}},
-	  {.kind = EXPR_CMP, .cmp = {COMPARE_NE, 0, 4, {0}}}, V(VERDICT_ACCEPT, NULL)}},
+	{"decide", "lo", {{.kind = EXPR_META, .meta = {META_IIFNAME, 4}},
+	 {.kind = EXPR_CMP, .cmp = {COMPARE_EQ, 4, 16, "lo"}}, V(VERDICT_ACCEPT, NULL)}},
+	{"decide", "established", {{.kind = EXPR_CT, .ct = {CT_STATE, 0}},
+	 {.kind = EXPR_BITWISE, .bitwise = {0, 0, 4, {6}, {0}}},
+	 {.kind = EXPR_CMP, .cmp = {COMPARE_NE, 0, 4, {0}}}, V(VERDICT_ACCEPT, NULL)}},
 	{"decide", "spoofed", {{.kind = EXPR_FIB, .fib = {FIB_OIF, FIB_SADDR | FIB_IIF | FIB_PRESENT, 3}},
-	  {.kind = EXPR_CMP, .cmp = {COMPARE_EQ, 3, 1, {0}}}, {.kind = EXPR_COUNTER, .counter = {"spoofed"}}, V(VERDICT_DROP, NULL)}},
-	{"decide", "bans", {IPV4, SADDR4, {.kind = EXPR_LOOKUP, .lookup = {.set = "bans4", .reg = 1}}, V(VERDICT_DROP, NULL)}},
-	{"decide", "banned by operators", {IPV6, SADDR6, {.kind = EXPR_LOOKUP, .lookup = {.set = "banned6", .reg = 8}}, V(VERDICT_DROP, NULL)}},
-	{"decide", "blocklist-abuse", {IPV4, SADDR4, {.kind = EXPR_LOOKUP, .lookup = {.set = "list4", .reg = 1}}, V(VERDICT_DROP, NULL)}},
-	{"decide", "blocklist6", {IPV6, SADDR6, {.kind = EXPR_LOOKUP, .lookup = {.set = "list6", .reg = 8}}, V(VERDICT_DROP, NULL)}},
-	{"decide", "large", {IPV4, SADDR4, {.kind = EXPR_LOOKUP, .lookup = {.set = "large", .reg = 1}}, V(VERDICT_DROP, NULL)}},
-	{"decide", "mark", {{.kind = EXPR_IMMEDIATE, .immediate = {5, 4, {1, 0, 0, 0x90}}}, {.kind = EXPR_CT_SET, .ct = {CT_MARK, 5}}, V(VERDICT_GOTO, "fresh")}},
-	{"fresh", "limit per source", {IPV4, SADDR4, {.kind = EXPR_DYNSET, .dynset = {.set = "rate4", .op = DYNSET_UPDATE, .reg = 1, .with = DYNSET_LIMIT, .limit = {50, 1, 100, false}}}, V(VERDICT_RETURN, NULL)}},
-	{"fresh", "open per source", {IPV4, SADDR4, {.kind = EXPR_DYNSET, .dynset = {.set = "open4", .op = DYNSET_ADD, .reg = 1, .with = DYNSET_CONNLIMIT, .connections = 400}}, V(VERDICT_RETURN, NULL)}},
-	{"fresh", "the shared bucket", {IPV4, SADDR4, {.kind = EXPR_DYNSET, .dynset = {.set = "rate4", .op = DYNSET_ADD, .reg = 1, .invert = true, .with = DYNSET_LIMIT, .limit = {50, 1, 100, false}}}, {.kind = EXPR_LIMIT, .limit = {50, 1, 100, false}}, V(VERDICT_RETURN, NULL)}},
-	{"fresh", "ban", {IPV4, SADDR4, {.kind = EXPR_DYNSET, .dynset = {.set = "bans4", .op = DYNSET_ADD, .reg = 1, .timeout_ms = 60000}}}},
-	{"fresh", "ports", {TCP, DPORT, {.kind = EXPR_LOOKUP, .lookup = {.set = "ports", .reg = 2}}, V(VERDICT_ACCEPT, NULL)}},
-	{"fresh", "not these ports", {TCP, DPORT, {.kind = EXPR_RANGE, .range = {true, 2, 2, {0, 80}, {1, 187}}}, {.kind = EXPR_LOG, .log = {1, 64, "edged:ports "}}, V(VERDICT_RETURN, NULL)}},
-	{"fresh", "by port", {TCP, DPORT, {.kind = EXPR_LOOKUP, .lookup = {.set = "services", .reg = 2, .has_data = true, .to_verdict = true}}}},
-	{"fresh", "pair", {IPV4, SADDR4, DPORT, {.kind = EXPR_LOOKUP, .lookup = {.set = "pairs", .reg = 1}}, V(VERDICT_ACCEPT, NULL)}},
-	{"fresh", "reset", {TCP, {.kind = EXPR_COUNTER, .counter = {"default"}}, {.kind = EXPR_REJECT, .reject = {REJECT_TCP_RESET}}}},
+	 {.kind = EXPR_CMP, .cmp = {COMPARE_EQ, 3, 1, {0}}}, {.kind = EXPR_COUNTER, .counter = {"spoofed"}},
+	 V(VERDICT_DROP, NULL)}},
+	{"decide", "bans", {IPV4, SADDR4, {.kind = EXPR_LOOKUP, .lookup = {.set = "bans4", .reg = 1}},
+	 V(VERDICT_DROP, NULL)}},
+	{"decide", "banned by operators", {IPV6, SADDR6,
+	 {.kind = EXPR_LOOKUP, .lookup = {.set = "banned6", .reg = 8}}, V(VERDICT_DROP, NULL)}},
+	{"decide", "blocklist-abuse", {IPV4, SADDR4, {.kind = EXPR_LOOKUP, .lookup = {.set = "list4", .reg = 1}},
+	 V(VERDICT_DROP, NULL)}},
+	{"decide", "blocklist6", {IPV6, SADDR6, {.kind = EXPR_LOOKUP, .lookup = {.set = "list6", .reg = 8}},
+	 V(VERDICT_DROP, NULL)}},
+	{"decide", "large", {IPV4, SADDR4, {.kind = EXPR_LOOKUP, .lookup = {.set = "large", .reg = 1}},
+	 V(VERDICT_DROP, NULL)}},
+	{"decide", "mark", {{.kind = EXPR_IMMEDIATE, .immediate = {5, 4, {1, 0, 0, 0x90}}},
+	 {.kind = EXPR_CT_SET, .ct = {CT_MARK, 5}}, V(VERDICT_GOTO, "fresh")}},
+	{"fresh", "limit per source", {IPV4, SADDR4,
+	 RATE(.op = DYNSET_UPDATE),
+	 V(VERDICT_RETURN, NULL)}},
+	{"fresh", "open per source", {IPV4, SADDR4,
+	 OPEN,
+	 V(VERDICT_RETURN, NULL)}},
+	{"fresh", "the shared bucket", {IPV4, SADDR4,
+	 RATE(.op = DYNSET_ADD, .invert = true),
+	 {.kind = EXPR_LIMIT, .limit = FIFTY}, V(VERDICT_RETURN, NULL)}},
+	{"fresh", "ban", {IPV4, SADDR4,
+	 {.kind = EXPR_DYNSET, .dynset = {.set = "bans4", .op = DYNSET_ADD, .reg = 1, .timeout_ms = 60000}}}},
+	{"fresh", "ports", {TCP, DPORT, {.kind = EXPR_LOOKUP, .lookup = {.set = "ports", .reg = 2}},
+	 V(VERDICT_ACCEPT, NULL)}},
+	{"fresh", "not these ports", {TCP, DPORT, {.kind = EXPR_RANGE, .range = {true, 2, 2, {0, 80}, {1, 187}}},
+	 {.kind = EXPR_LOG, .log = {1, 64, "edged:ports "}}, V(VERDICT_RETURN, NULL)}},
+	{"fresh", "by port", {TCP, DPORT,
+	 {.kind = EXPR_LOOKUP, .lookup = {.set = "services", .reg = 2, .has_data = true, .to_verdict = true}}}},
+	{"fresh", "pair", {IPV4, SADDR4, DPORT, {.kind = EXPR_LOOKUP, .lookup = {.set = "pairs", .reg = 1}},
+	 V(VERDICT_ACCEPT, NULL)}},
+	{"fresh", "reset", {TCP, {.kind = EXPR_COUNTER, .counter = {"default"}},
+	 {.kind = EXPR_REJECT, .reject = {REJECT_TCP_RESET}}}},
 	{"fresh", "refused", {{.kind = EXPR_REJECT, .reject = {REJECT_ADMIN_PROHIBITED}}}},
 	{"service", "", {V(VERDICT_ACCEPT, NULL)}},
 	{"service", "twice", {V(VERDICT_DROP, NULL)}},
 	{"service", "twice", {V(VERDICT_DROP, NULL)}},
-	{"dnat", "fwd-https", {IPV4, TCP, {.kind = EXPR_NUMGEN, .numgen = {false, 3, 0, 1}}, {.kind = EXPR_LOOKUP, .lookup = {.set = "backends", .reg = 1, .has_data = true, .to_reg = 4}}, {.kind = EXPR_IMMEDIATE, .immediate = {8, 2, {117, 143}}}, {.kind = EXPR_NAT, .nat = {false, FAMILY_V4, true, 4, 8}}}},
-	{"dnat", "fwd-source", {IPV6, SADDR6, {.kind = EXPR_HASH, .hash = {8, 16, 1, 64, 7, 0}}, {.kind = EXPR_LOOKUP, .lookup = {.set = "backends6", .reg = 1, .has_data = true, .to_reg = 4}}, {.kind = EXPR_NAT, .nat = {false, FAMILY_V6, false, 4, 0}}}},
-	{"dnat", "hairpin", {TCP, {.kind = EXPR_IMMEDIATE, .immediate = {3, 2, {1, 187}}}, {.kind = EXPR_REDIRECT, .redirect = {true, 3}}}},
-	{"postrouting", "snat-egress", {{.kind = EXPR_META, .meta = {META_OIFNAME, 0}}, {.kind = EXPR_CMP, .cmp = {COMPARE_EQ, 0, 16, "wan0"}}, {.kind = EXPR_MASQUERADE, .masquerade = {true}}}},
-	{"postrouting", "snat-addr", {IPV4, {.kind = EXPR_IMMEDIATE, .immediate = {2, 4, {203, 0, 113, 10}}}, {.kind = EXPR_NAT, .nat = {true, FAMILY_V4, false, 2, 0}}}},
+	{"dnat", "fwd-https", {IPV4, TCP, {.kind = EXPR_NUMGEN, .numgen = {false, 3, 0, 1}},
+	 {.kind = EXPR_LOOKUP, .lookup = {.set = "backends", .reg = 1, .has_data = true, .to_reg = 4}},
+	 {.kind = EXPR_IMMEDIATE, .immediate = {8, 2, {117, 143}}},
+	 {.kind = EXPR_NAT, .nat = {false, FAMILY_V4, true, 4, 8}}}},
+	{"dnat", "fwd-source", {IPV6, SADDR6, {.kind = EXPR_HASH, .hash = {8, 16, 1, 64, 7, 0}},
+	 {.kind = EXPR_LOOKUP, .lookup = {.set = "backends6", .reg = 1, .has_data = true, .to_reg = 4}},
+	 {.kind = EXPR_NAT, .nat = {false, FAMILY_V6, false, 4, 0}}}},
+	{"dnat", "hairpin", {TCP, {.kind = EXPR_IMMEDIATE, .immediate = {3, 2, {1, 187}}},
+	 {.kind = EXPR_REDIRECT, .redirect = {true, 3}}}},
+	{"postrouting", "snat-egress", {{.kind = EXPR_META, .meta = {META_OIFNAME, 0}},
+	 {.kind = EXPR_CMP, .cmp = {COMPARE_EQ, 0, 16, "wan0"}}, {.kind = EXPR_MASQUERADE, .masquerade = {true}}}},
+	{"postrouting", "snat-addr", {IPV4, {.kind = EXPR_IMMEDIATE, .immediate = {2, 4, {203, 0, 113, 10}}},
+	 {.kind = EXPR_NAT, .nat = {true, FAMILY_V4, false, 2, 0}}}},
 };
 
 static const struct chain chains[] = {
@@ -171,7 +207,8 @@ static const struct element pairs[] = {
 	{.key = {192, 0, 2, 1, 1, 187}},
 };
 static const struct element banned6[] = {
-	{.key = {0x20, 1, 0x0d, 0xb8, 1}, .key_end = {0x20, 1, 0x0d, 0xb8, 1, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255},
+	{.key = {0x20, 1, 0x0d, 0xb8, 1}, .key_end = {0x20, 1, 0x0d, 0xb8, 1, 0, 0, 0, 255, 255, 255, 255, 255, 255,
+	 255, 255},
 	 .expires = 4000000000u, .timeout_ms = 3600000},
 	{.key = {0x20, 1, 0x0d, 0xb8, 2}, .key_end = {0x20, 1, 0x0d, 0xb8, 2}},
 };
@@ -182,24 +219,33 @@ static const struct addr_range list4[] = {
 };
 static const struct addr_range list6[] = {
 	{{FAMILY_V6, {0x20, 1, 0x0d, 0xb8}}, {FAMILY_V6, {0x20, 1, 0x0d, 0xb8, 0, 0, 255, 255}}},
-	{{FAMILY_V6, {0xff}}, {FAMILY_V6, {255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255}}},
+	{{FAMILY_V6, {0xff}}, {FAMILY_V6,
+	 {255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255}}},
 };
 
 static const struct set sets[] = {
-	{.name = "backends", .key = {FIELD_INTEGER}, .data = FIELD_IPV4, .elements = backends, .element_count = COUNT(backends)},
-	{.name = "backends6", .key = {FIELD_INTEGER}, .data = FIELD_IPV6, .elements = backends6, .element_count = COUNT(backends6)},
-	{.name = "banned6", .key = {FIELD_IPV6}, .interval = true, .timeout = true, .elements = banned6, .element_count = COUNT(banned6), .comment = "by operators"},
-	{.name = "bans4", .key = {FIELD_IPV4}, .dynamic = true, .timeout = true, .timeout_ms = 600000, .size = 1000, .gc_interval_ms = 30000},
+	{.name = "backends", .key = {FIELD_INTEGER}, .data = FIELD_IPV4, .elements = backends,
+	 .element_count = COUNT(backends)},
+	{.name = "backends6", .key = {FIELD_INTEGER}, .data = FIELD_IPV6, .elements = backends6,
+	 .element_count = COUNT(backends6)},
+	{.name = "banned6", .key = {FIELD_IPV6}, .interval = true, .timeout = true, .elements = banned6,
+	 .element_count = COUNT(banned6), .comment = "by operators"},
+	{.name = "bans4", .key = {FIELD_IPV4}, .dynamic = true, .timeout = true, .timeout_ms = 600000, .size = 1000,
+	 .gc_interval_ms = 30000},
 	{.name = "large", .key = {FIELD_IPV4}, .interval = true},
-	{.name = "list4", .key = {FIELD_IPV4}, .interval = true, .ranges = list4, .range_count = COUNT(list4), .comment = "abuse"},
+	{.name = "list4", .key = {FIELD_IPV4}, .interval = true, .ranges = list4, .range_count = COUNT(list4),
+	 .comment = "abuse"},
 	{.name = "list6", .key = {FIELD_IPV6}, .interval = true, .ranges = list6, .range_count = COUNT(list6)},
 	{.name = "marks", .key = {FIELD_MARK, FIELD_IFNAME, FIELD_PROTO, FIELD_PORT}},
-	{.name = "open4", .key = {FIELD_IPV4}, .dynamic = true, .size = 65535, .with = DYNSET_CONNLIMIT, .connections = 400},
+	{.name = "open4", .key = {FIELD_IPV4}, .dynamic = true, .size = 65535, .with = DYNSET_CONNLIMIT,
+	 .connections = 400},
 	{.name = "pairs", .key = {FIELD_IPV4, FIELD_PORT}, .elements = pairs, .element_count = COUNT(pairs)},
 	{.name = "ports", .key = {FIELD_PORT}, .interval = true, .elements = ports, .element_count = COUNT(ports)},
 	{.name = "protocols", .key = {FIELD_PROTO}},
-	{.name = "rate4", .key = {FIELD_IPV4}, .dynamic = true, .timeout = true, .timeout_ms = 10000, .size = 65535, .with = DYNSET_LIMIT, .limit = {50, 1, 100, false}},
-	{.name = "services", .key = {FIELD_PORT}, .data = FIELD_VERDICT, .elements = services, .element_count = COUNT(services)},
+	{.name = "rate4", .key = {FIELD_IPV4}, .dynamic = true, .timeout = true, .timeout_ms = 10000, .size = 65535,
+	 .with = DYNSET_LIMIT, .limit = {50, 1, 100, false}},
+	{.name = "services", .key = {FIELD_PORT}, .data = FIELD_VERDICT, .elements = services,
+	 .element_count = COUNT(services)},
 };
 
 static const struct counter counters[] = {{.name = "default"}, {.name = "spoofed"}};
