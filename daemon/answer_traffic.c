@@ -3,6 +3,7 @@
 #include "answer_show.h"
 #include "connections.h"
 #include "gather.h"
+#include "json_parts.h"
 #include "proxy/report.h"
 
 #include "../rules/state/compile.h"
@@ -12,38 +13,36 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-static struct show_use *use_of(struct arena *arena, struct show *show, size_t *capacity, const char *forward)
-{
-	struct show_use *uses = (struct show_use *)show->uses;
-	for (size_t i = 0; i < show->use_count; i++)
-		if (strcmp(uses[i].forward, forward) == 0)
-			return &uses[i];
-	uses = arena_grow(arena, uses, show->use_count, sizeof(*uses), capacity);
-	if (!uses)
-		return NULL;
-	uses[show->use_count] = (struct show_use){.forward = forward};
-	show->uses = uses;
-	return &uses[show->use_count++];
-}
-
+/* show->uses: one for each forward, by its index. */
 static void sum_uses(struct arena *arena, const struct gathered *gathered, struct show *show)
 {
-	size_t capacity = 0;
-	for (size_t i = 0; i < gathered->count; i++) {
+	const struct model *model = show->model;
+	struct show_use *uses = arena_array(arena, model->forward_count + 1, struct show_use);
+	struct strmap *map = strmap_new(arena);
+	bool fine = uses && map;
+	for (size_t i = 0; fine && i < model->forward_count; i++) {
+		uses[i].forward = model->forwards[i].name;
+		fine = strmap_put(map, uses[i].forward, &uses[i]) == 0;
+	}
+	for (size_t i = 0; fine && i < gathered->count; i++) {
 		struct report *report;
 		if (report_decode(gathered->data[i], gathered->length[i], arena, &report) < 0)
 			continue;
 		for (size_t j = 0; j < report->service_count; j++) {
 			const struct report_service *service = &report->services[j];
-			struct show_use *use = use_of(arena, show, &capacity, service->forward);
+			struct show_use *use = strmap_get(map, service->forward);
 			if (!use)
-				return;
+				continue;
 			use->open += service->counters.open;
 			use->bytes += service->counters.bytes_in + service->counters.bytes_out;
 			use->refused += service->counters.refused;
 		}
 	}
-	connections_add_uses(show->model, arena, show);
+	if (!fine)
+		return;
+	connections_add_uses(model, arena, uses);
+	show->uses = uses;
+	show->use_count = model->forward_count;
 }
 
 /* The request is gone by now; what follows needs no more than its id. */
@@ -93,42 +92,31 @@ void answer_connections(struct server *server, struct request *request)
 	gather_start(server, GATHER_CONNECTIONS, request->id, forward, connections_done);
 }
 
-static uint64_t counter(const struct show *show, const char *prefix, const char *name, const char *suffix, bool bytes)
-{
-	char full[128];
-	snprintf(full, sizeof(full), "%s%s%s", prefix, name, suffix);
-	for (size_t i = 0; i < show->counter_count; i++)
-		if (strcmp(show->counters[i].name, full) == 0)
-			return bytes ? show->counters[i].bytes : show->counters[i].packets;
-	return 0;
-}
-
-static void metrics_forwards(struct arena *arena, const struct show *show, struct metrics *metrics)
+static void metrics_forwards(struct arena *arena, const struct show *show, const struct counters *counters,
+			     struct metrics *metrics)
 {
 	static const char *const planes[] = {[PLANE_NONE] = "none", [PLANE_KERNEL] = "kernel", [PLANE_PROXY] = "proxy"};
+	static const struct show_use none = {0};
 	struct metrics_forward *list = arena_array(arena, show->model->forward_count + 1, struct metrics_forward);
 	for (size_t i = 0; list && i < show->model->forward_count; i++) {
 		const struct forward *forward = &show->model->forwards[i];
 		struct plane_choice v4 = compile_plane(show->model, show->run, forward, FAMILY_V4);
 		struct plane_choice v6 = compile_plane(show->model, show->run, forward, FAMILY_V6);
 		const struct plane_choice *choice = v4.plane == PLANE_NONE ? &v6 : &v4;
-		struct metrics_forward *out = &list[metrics->forward_count++];
-		*out = (struct metrics_forward){.name = forward->name,
-						.pool = forward->pool->name,
-						.plane = planes[choice->plane],
-						.connections = counter(show, "fwd-", forward->name, "", false),
-						.limited = counter(show, "fwd-", forward->name, "-limit", false),
-						.refused = counter(show, "fwd-", forward->name, "-down", false),
-						.backends_up = (uint32_t)choice->healthy,
-						.backends_total = (uint32_t)forward->pool->node_count};
-		for (size_t j = 0; j < show->use_count; j++) {
-			if (strcmp(show->uses[j].forward, forward->name) != 0)
-				continue;
-			out->open = show->uses[j].open;
-			out->packets = show->uses[j].packets;
-			out->bytes = show->uses[j].bytes;
-			out->refused += show->uses[j].refused;
-		}
+		const struct show_use *use = i < show->use_count ? &show->uses[i] : &none;
+		list[metrics->forward_count++] = (struct metrics_forward){
+			.name = forward->name,
+			.pool = forward->pool->name,
+			.plane = planes[choice->plane],
+			.connections = counter_get(counters, "fwd-", forward->name, "").packets,
+			.open = use->open,
+			.proxied_bytes = use->bytes,
+			.open_packets = use->open_packets,
+			.open_bytes = use->open_bytes,
+			.limited = counter_get(counters, "fwd-", forward->name, "-limit").packets,
+			.refused = counter_get(counters, "fwd-", forward->name, "-down").packets + use->refused,
+			.backends_up = (uint32_t)choice->healthy,
+			.backends_total = (uint32_t)forward->pool->node_count};
 	}
 	metrics->forwards = list;
 }
@@ -154,7 +142,8 @@ static void metrics_nodes(struct arena *arena, const struct show *show, struct m
 	metrics->backend_count = show->health_count;
 }
 
-static void metrics_rules(struct arena *arena, const struct show *show, struct metrics *metrics)
+static void metrics_rules(struct arena *arena, const struct show *show, const struct counters *counters,
+			  struct metrics *metrics)
 {
 	static const char *const other[] = {"management", "implied"};
 	size_t count = show->model->rule_count + 2;
@@ -162,15 +151,15 @@ static void metrics_rules(struct arena *arena, const struct show *show, struct m
 	struct metrics_drop *drops = arena_array(arena, show->counter_count + 1, struct metrics_drop);
 	if (!rules || !drops)
 		return;
-	for (size_t i = 0; i < 2; i++)
-		rules[i] = (struct metrics_rule){other[i], "accept", counter(show, "", other[i], "", false),
-						 counter(show, "", other[i], "", true), 0};
+	for (size_t i = 0; i < 2; i++) {
+		struct counter_value value = counter_get(counters, "", other[i], "");
+		rules[i] = (struct metrics_rule){other[i], "accept", value.packets, value.bytes, 0};
+	}
 	for (size_t i = 0; i < show->model->rule_count; i++) {
 		const struct rule *rule = &show->model->rules[i];
-		rules[i + 2] = (struct metrics_rule){rule->name, action_names[rule->action],
-						     counter(show, "rule-", rule->name, "", false),
-						     counter(show, "rule-", rule->name, "", true),
-						     counter(show, "rule-", rule->name, "-limit", false)};
+		struct counter_value value = counter_get(counters, "rule-", rule->name, "");
+		rules[i + 2] = (struct metrics_rule){rule->name, action_names[rule->action], value.packets, value.bytes,
+						     counter_get(counters, "rule-", rule->name, "-limit").packets};
 	}
 	for (size_t i = 0; i < show->counter_count; i++) {
 		const char *name = show->counters[i].name;
@@ -236,9 +225,12 @@ static void metrics_done(struct server *server, uint32_t id, const char *text, c
 				  .applies = server->applies,
 				  .repairs = server->repairs,
 				  .operator_bans = show.run->ban_count};
-	metrics_forwards(arena, &show, &metrics);
-	metrics_nodes(arena, &show, &metrics);
-	metrics_rules(arena, &show, &metrics);
+	cleanup_counters struct counters counters = {0};
+	if (counters_init(&counters, &show)) {
+		metrics_forwards(arena, &show, &counters, &metrics);
+		metrics_nodes(arena, &show, &metrics);
+		metrics_rules(arena, &show, &counters, &metrics);
+	}
 	metrics_process(server, arena, &metrics);
 	char *out;
 	size_t length;

@@ -31,26 +31,58 @@ void connections_add_proxied(const struct report *report, const char *forward, j
 	}
 }
 
-/* The forward that a flow was let in by: by what was dialled; an address of its own beats any. */
-static const struct forward *forward_of(const struct model *model, const struct flow *flow)
+/* Who listens for what: forwards by the port that is dialled, so that a full conntrack is matched in one pass. */
+struct dialled {
+	const struct forward *forward;
+	uint32_t next; /* another forward on the same port, on an address of its own; 0: none */
+};
+
+struct dial_table {
+	uint32_t first[2][65536]; /* tcp, udp; index in entries, 0: nobody */
+	struct dialled *entries;
+};
+
+static struct dial_table *dial_table_new(const struct model *model, struct arena *arena)
 {
-	const struct forward *found = NULL;
-	enum protocol protocol = flow->protocol == IPPROTO_UDP ? PROTOCOL_UDP : PROTOCOL_TCP;
+	size_t ports = 0, used = 1;
+	for (size_t i = 0; i < model->forward_count; i++)
+		for (size_t j = 0; j < model->forwards[i].port_count; j++)
+			ports += (size_t)(model->forwards[i].ports[j].last - model->forwards[i].ports[j].first) + 1;
+	struct dial_table *table = arena_new_of(arena, struct dial_table);
+	if (table)
+		table->entries = arena_array(arena, ports + 1, struct dialled);
+	if (!table || !table->entries)
+		return NULL;
 	for (size_t i = 0; i < model->forward_count; i++) {
 		const struct forward *forward = &model->forwards[i];
-		if (forward->protocol != protocol || (forward->listen_address.family &&
-						       !addr_equal(&forward->listen_address, &flow->original.to)))
-			continue;
-		for (size_t j = 0; j < forward->port_count; j++)
-			if (flow->original.to_port >= forward->ports[j].first && flow->original.to_port <= forward->ports[j].last &&
-			    (!found || forward->listen_address.family))
-				found = forward;
+		uint32_t *first = table->first[forward->protocol == PROTOCOL_UDP];
+		for (size_t j = 0; j < forward->port_count; j++) {
+			for (uint32_t port = forward->ports[j].first; port <= forward->ports[j].last; port++) {
+				table->entries[used] = (struct dialled){forward, first[port]};
+				first[port] = (uint32_t)used++;
+			}
+		}
+	}
+	return table;
+}
+
+/* The forward that a flow was let in by: by what was dialled; an address of its own beats any. */
+static const struct forward *forward_of(const struct dial_table *table, const struct flow *flow)
+{
+	const struct forward *found = NULL;
+	uint32_t at = table->first[flow->protocol == IPPROTO_UDP][flow->original.to_port];
+	for (; at; at = table->entries[at].next) {
+		const struct forward *forward = table->entries[at].forward;
+		if (!forward->listen_address.family)
+			found = forward;
+		else if (addr_equal(&forward->listen_address, &flow->original.to))
+			return forward;
 	}
 	return found;
 }
 
 struct listing {
-	const struct model *model;
+	const struct dial_table *table;
 	const char *forward;
 	json_t *list;
 	struct show_use *uses; /* by index of the forward */
@@ -61,13 +93,13 @@ static enum flow_verdict list_flow(void *context, const struct flow *flow)
 	struct listing *listing = context;
 	if (flow->mark & MARK_PROXY)
 		return FLOW_KEEP;
-	const struct forward *forward = forward_of(listing->model, flow);
+	const struct forward *forward = forward_of(listing->table, flow);
 	if (!forward || (listing->forward && strcmp(listing->forward, forward->name) != 0))
 		return FLOW_KEEP;
 	const struct node *node = NULL;
-	for (size_t i = 0; i < listing->model->node_count && !node; i++)
-		if (addr_equal(&listing->model->nodes[i].address, &flow->reply.from))
-			node = &listing->model->nodes[i];
+	for (size_t i = 0; i < forward->pool->node_count && !node; i++)
+		if (addr_equal(&forward->pool->nodes[i]->address, &flow->reply.from))
+			node = forward->pool->nodes[i];
 	char address[ADDR_TEXT_MAX];
 	json_array_append_new(listing->list, json_pack("{s:s, s:o, s:s, s:o, s:s, s:s, s:s, s:I, s:I, s:I}",
 		"protocol", flow->protocol == IPPROTO_UDP ? "udp" : "tcp", "client",
@@ -80,38 +112,27 @@ static enum flow_verdict list_flow(void *context, const struct flow *flow)
 
 void connections_add_kernel(const struct model *model, const char *forward, struct arena *arena, json_t *list)
 {
-	(void)arena;
-	struct listing listing = {.model = model, .forward = forward, .list = list};
-	conntrack_walk(MARK_FORWARD, MARK_FORWARD, list_flow, &listing);
+	struct listing listing = {.table = dial_table_new(model, arena), .forward = forward, .list = list};
+	if (listing.table)
+		conntrack_walk(MARK_FORWARD, MARK_FORWARD, list_flow, &listing);
 }
 
 static enum flow_verdict sum_flow(void *context, const struct flow *flow)
 {
 	struct listing *listing = context;
-	const struct forward *forward = flow->mark & MARK_PROXY ? NULL : forward_of(listing->model, flow);
+	const struct forward *forward = flow->mark & MARK_PROXY ? NULL : forward_of(listing->table, flow);
 	if (forward) {
 		struct show_use *use = &listing->uses[forward->index];
 		use->open++;
-		use->packets += flow->packets_in + flow->packets_out;
-		use->bytes += flow->bytes_in + flow->bytes_out;
+		use->open_packets += flow->packets_in + flow->packets_out;
+		use->open_bytes += flow->bytes_in + flow->bytes_out;
 	}
 	return FLOW_KEEP;
 }
 
-void connections_add_uses(const struct model *model, struct arena *arena, struct show *show)
+void connections_add_uses(const struct model *model, struct arena *arena, struct show_use *uses)
 {
-	struct show_use *uses = arena_array(arena, model->forward_count + 1, struct show_use);
-	struct listing listing = {.model = model, .uses = uses};
-	if (!uses)
-		return;
-	for (size_t i = 0; i < model->forward_count; i++) {
-		uses[i].forward = model->forwards[i].name;
-		for (size_t j = 0; j < show->use_count; j++) {
-			if (strcmp(show->uses[j].forward, uses[i].forward) == 0)
-				uses[i] = show->uses[j];
-		}
-	}
-	conntrack_walk(MARK_FORWARD, MARK_FORWARD, sum_flow, &listing);
-	show->uses = uses;
-	show->use_count = model->forward_count;
+	struct listing listing = {.table = dial_table_new(model, arena), .uses = uses};
+	if (listing.table)
+		conntrack_walk(MARK_FORWARD, MARK_FORWARD, sum_flow, &listing);
 }

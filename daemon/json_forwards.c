@@ -55,7 +55,8 @@ static bool put_numbers(json_t *json, const struct counters *counters, const str
 	struct counter_value down = counter_get(counters, "fwd-", forward->name, "-down");
 	struct counter_value limited = counter_get(counters, "fwd-", forward->name, "-limit");
 	return part_put(json, "connections", connections_json(use->open, let_in.packets)) &&
-	       part_put_number(json, "packets", use->packets) && part_put_number(json, "bytes", use->bytes) &&
+	       part_put_number(json, "packets", use->open_packets) &&
+	       part_put_number(json, "bytes", use->bytes + use->open_bytes) &&
 	       part_put_number(json, "limited", limited.packets) &&
 	       part_put_number(json, "refused", down.packets + use->refused);
 }

@@ -1,5 +1,5 @@
 /* What the files of json_show share: putting values into objects, and texts of
- * the model. Internal to them. */
+ * the model; and the table of counters, which metrics are filled from too. */
 #pragma once
 
 #include "json_show.h"

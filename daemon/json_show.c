@@ -45,26 +45,18 @@ static bool is_in_pool(const struct pool *pool, const struct node *node)
 	return false;
 }
 
-static bool has_port(const json_t *list, uint16_t port)
-{
-	size_t i;
-	const json_t *item;
-	json_array_foreach (list, i, item)
-		if (json_integer_value(json_object_get(item, "port")) == port)
-			return true;
-	return false;
-}
-
 /* Every port that a forward needs of the node, with what is known of it. in_pool: by the pool's index. */
 static json_t *ports_json(const struct show *show, const struct node *node, const bool *in_pool)
 {
+	uint8_t seen[65536 / 8] = {0};
 	json_t *list = json_array();
 	bool fine = list;
 	for (size_t i = 0; fine && i < show->model->forward_count; i++) {
 		const struct forward *forward = &show->model->forwards[i];
 		uint16_t port = compile_health_port(forward);
-		if (!in_pool[forward->pool->index] || has_port(list, port))
+		if (!in_pool[forward->pool->index] || (seen[port / 8] & 1u << port % 8))
 			continue;
+		seen[port / 8] |= (uint8_t)(1u << port % 8);
 		const struct show_health *health = find_health(show, node->name, port);
 		if (forward->pool->health.check == HEALTH_NONE)
 			fine = part_append(list, port_json(port, true, "not checked", 0));

@@ -22,13 +22,13 @@ struct show_health {
 	uint64_t since; /* seconds since the epoch; 0: unknown */
 };
 
-/* Traffic of one forward beyond what the ruleset's counters say: the forwarder's own counters summed over the
- * workers, or for the kernel plane the open flows in conntrack. */
+/* Traffic of one forward beyond what the ruleset's counters say. */
 struct show_use {
 	const char *forward;
-	uint64_t open;
-	uint64_t packets, bytes; /* both directions; 0 where nobody counts them */
-	uint64_t refused;        /* by the user-space forwarder: no backend could be reached */
+	uint64_t open;                     /* connections of both planes */
+	uint64_t bytes;                    /* by the user-space forwarder since it started, both directions */
+	uint64_t refused;                  /* by it: no backend could be reached */
+	uint64_t open_packets, open_bytes; /* of the open connections that the kernel forwards; 0 without accounting */
 };
 
 /* The content of one dynamic set, as kernel_ops.dynamic_elements gives it. */

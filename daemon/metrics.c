@@ -152,9 +152,10 @@ static void render_forwards(FILE *out, const struct metrics *m)
 	static const struct column columns[] = {
 		{"edged_forward_connections_total", "counter", "Connections that a forward let in.", WIDE(connections)},
 		{"edged_forward_connections_open", "gauge", "Connections that are open.", WIDE(open)},
-		{"edged_forward_packets_total", "counter", "Packets of a forward, where they are counted.",
-		 WIDE(packets)},
-		{"edged_forward_bytes_total", "counter", "Bytes of a forward, where they are counted.", WIDE(bytes)},
+		{"edged_forward_proxied_bytes_total", "counter", "Bytes carried by the user-space forwarder.", WIDE(proxied_bytes)},
+		{"edged_forward_open_packets", "gauge", "Packets of the open connections that the kernel forwards.",
+		 WIDE(open_packets)},
+		{"edged_forward_open_bytes", "gauge", "Bytes of the open connections that the kernel forwards.", WIDE(open_bytes)},
 		{"edged_forward_limited_packets_total", "counter", "Packets that a forward's limits dropped.",
 		 WIDE(limited)},
 		{"edged_forward_refused_total", "counter", "Connections refused because no backend was up.",

@@ -17,7 +17,8 @@ struct metrics_forward {
 	const char *plane; /* "kernel", "proxy", "none" */
 	uint64_t connections; /* let in since the counter was made */
 	uint64_t open;
-	uint64_t packets, bytes; /* since the counter was made; 0 where nobody counts them */
+	uint64_t proxied_bytes;            /* by the user-space forwarder since it started */
+	uint64_t open_packets, open_bytes; /* of the open connections that the kernel forwards */
 	uint64_t limited; /* packets dropped by a limit */
 	uint64_t refused; /* connections refused because no backend was up */
 	uint32_t backends_up, backends_total;

@@ -41,6 +41,9 @@ static void on_refresh(evutil_socket_t fd, short what, void *context)
 	struct server *server = context;
 	if (!engine_model(server->engine))
 		return;
+	if (server->health_unsaved)
+		apply_save_runtime(server);
+	server->health_unsaved = false;
 	cleanup_arena struct arena *arena = arena_new();
 	bool foreign = !engine_in_sync(server->engine);
 	struct engine_report report = {.error = "out of memory"};
@@ -159,7 +162,8 @@ static void on_health(struct server *server, struct msg *msg)
 	if (r <= 0)
 		return;
 	log_info("health", "%s port %u is %s: %s", node, port, up ? "up" : "down", why ? why : "");
-	apply_save_runtime(server);
+	/* A start with thousands of pairs must not write the file thousands of times. */
+	server->health_unsaved = true;
 	server_refresh_soon(server);
 }
 

@@ -42,6 +42,7 @@ struct server {
 	uint64_t started_at;
 	uint64_t repairs;
 	bool outgoing_workers;   /* a former main's workers still accept */
+	bool health_unsaved;     /* to be written with the next refresh */
 	bool closed;             /* nothing valid to run: default deny only */
 	const char *closed_why;
 	struct diag_list warnings; /* of the configuration in force, in warnings_arena */

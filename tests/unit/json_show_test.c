@@ -29,7 +29,7 @@ static const struct counter_value counters[] = {
 	{"rule-ping", 5, 300},		{"rule-ping-limit", 2, 120},	 {"default", 99, 5940},	       {"management", 4, 240},
 	{"blocklist-abuse", 6, 360},	{"implied", 50, 3000},		 {"spoofed", 1, 60},
 };
-static const struct show_use uses[] = {{"https", 12, 500, 123456, 1}};
+static const struct show_use uses[] = {{"https", 12, 123000, 1, 500, 456}};
 
 struct fixture {
 	struct arena *arena;

@@ -154,7 +154,8 @@ static void test_everything(void **context)
 {
 	(void)context;
 	static const struct metrics_forward forwards[] = {
-		{"https", "ingress", "proxy", 1000, 12, 500, UINT64_MAX, 11, 3, 2, 3}, {"http", "ingress", "kernel", 5, 0, 0, 0, 0, 0, 0, 3}};
+		{"https", "ingress", "proxy", 1000, 12, UINT64_MAX, 0, 0, 11, 3, 2, 3},
+		{"http", "ingress", "kernel", 5, 1, 0, 500, 40000, 0, 0, 0, 3}};
 	static const struct metrics_backend backends[] = {{"k8s-1", 30443, true}, {"k8s-1", 30080, false}};
 	static const struct metrics_node nodes[] = {{"k8s-1", true, false}, {"k8s-2", false, true}};
 	static const struct metrics_rule rules[] = {{"ping", "accept", 5, 300, 2}, {"no-smtp", "reject", 7, 420, 0}};
@@ -176,8 +177,9 @@ static void test_everything(void **context)
 		"edged_forward_info{forward=\"https\",pool=\"ingress\",plane=\"proxy\"} 1",
 		"edged_forward_connections_total{forward=\"https\"} 1000",
 		"edged_forward_connections_open{forward=\"https\"} 12",
-		"edged_forward_packets_total{forward=\"https\"} 500",
-		"edged_forward_bytes_total{forward=\"https\"} 18446744073709551615",
+		"edged_forward_proxied_bytes_total{forward=\"https\"} 18446744073709551615",
+		"edged_forward_open_packets{forward=\"http\"} 500",
+		"edged_forward_open_bytes{forward=\"http\"} 40000",
 		"edged_forward_limited_packets_total{forward=\"https\"} 11",
 		"edged_forward_refused_total{forward=\"https\"} 3",
 		"edged_forward_backends_up{forward=\"https\"} 2",
