@@ -146,6 +146,7 @@ void answer_apply(struct server *server, struct request *request)
 	}
 	bool given;
 	struct apply_request apply = {.user = request->user,
+				      .must_listen = true,
 				      .message = message,
 				      .confirm_seconds = (uint64_t)json_integer_value(confirm)};
 	if (request_files(server, request, &apply.files, &given) < 0)

@@ -108,13 +108,15 @@ static void remember_warnings(struct server *server, const struct diag_list *dia
 	server->warnings = warnings;
 }
 
-/* Kernel and forwarder to model (taken on success). */
-static int bring_up(struct server *server, struct model **model, struct arena *arena, struct apply_result *result)
+/* Kernel and forwarder to model (taken on success). must_listen: a port that cannot be had is a reason to refuse;
+ * at a start it is not, for the rules (and the way in for management) matter more. */
+static int bring_up(struct server *server, struct model **model, bool must_listen, struct arena *arena,
+		    struct apply_result *result)
 {
 	uint64_t now = server_now();
 	const struct rundata *run = runtime_view(server->runtime, now);
 	const char *error = NULL;
-	int r = push_prepare(server->push, *model, run, arena, &error);
+	int r = must_listen ? push_prepare(server->push, *model, run, arena, &error) : 0;
 	if (r < 0) {
 		fail(result, 409, error);
 		return r;
@@ -231,7 +233,7 @@ static void apply_checked(struct server *server, const struct apply_request *req
 		fail(result, 500, arena_printf(arena, "cannot store the revision, so nothing was changed: %s", error ? error : strerror(-r)));
 		return;
 	}
-	r = bring_up(server, &model, arena, result);
+	r = bring_up(server, &model, request->must_listen, arena, result);
 	if (r < 0) {
 		history_discard(server->history, revision);
 		return;
@@ -291,7 +293,7 @@ static int bring_up_revision(struct server *server, uint32_t revision, struct ar
 		log_error("apply", "revision %u: %s", revision, diag_format(arena, &diags.items[i]));
 	if (r < 0)
 		return r;
-	r = bring_up(server, &model, arena, &result);
+	r = bring_up(server, &model, false, arena, &result);
 	if (r < 0) {
 		log_error("apply", "revision %u: %s", revision, result.error);
 		return r;
@@ -370,14 +372,26 @@ void apply_save_runtime(struct server *server)
 			  strerror(-r));
 }
 
-/* Default deny and nothing else, when there is nothing valid to run. */
+/* A ruleset that a former edged left is there, and nothing better is at hand. */
+static bool kernel_holds_ruleset(struct server *server)
+{
+	cleanup_state struct state *state = NULL;
+	return server->kernel->ops->observe(server->kernel, NULL, &state) == 0 && state->present && state->chain_count;
+}
+
+/* There is nothing valid to run: what the kernel holds stays (it was right when it was written, and management gets
+ * in by it), or, when it holds nothing, default deny and nothing else. */
 static void close_down(struct server *server, const char *why)
 {
+	server->closed = true;
+	server->closed_why = why;
+	if (kernel_holds_ruleset(server)) {
+		log_error("apply", "%s; the ruleset in the kernel stays as it is until a configuration is applied", why);
+		return;
+	}
 	cleanup_arena struct arena *arena = arena_new();
 	struct arena *own = arena_new();
 	struct model *model = own ? arena_new_of(own, struct model) : NULL;
-	server->closed = true;
-	server->closed_why = why;
 	log_error("apply", "%s; the firewall is closed until a configuration is applied", why);
 	if (!arena || !model) {
 		arena_free(&own);

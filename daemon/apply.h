@@ -18,6 +18,7 @@ struct apply_request {
 	struct source_files files;
 	const char *user, *message;
 	uint64_t confirm_seconds; /* 0: committed at once */
+	bool must_listen;         /* a port that another program has is a reason to refuse */
 	bool write_folder;        /* the files came from elsewhere: put them into the configuration folder too */
 };
 

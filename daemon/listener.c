@@ -2,6 +2,8 @@
  * worker and listener, with SO_REUSEPORT. Never accepts. */
 #include "listener.h"
 
+#include "log.h"
+
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -157,6 +159,21 @@ int listeners_prepare(struct listeners *listeners, const struct proxy_config *co
 		}
 	}
 	return 0;
+}
+
+void listeners_prepare_some(struct listeners *listeners, struct proxy_config *config)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < config->listener_count; i++) {
+		const struct proxy_listener *wanted = &config->listeners[i];
+		int r = find(listeners, wanted->id) ? 0 : add(listeners, wanted);
+		if (r == 0)
+			config->listeners[kept++] = *wanted;
+		else
+			log_error("proxy", "forward \"%s\" does not listen on port %u: %s (see `ss -ltnp sport = :%u`); tried again at the next change",
+				  config->forwards[wanted->forward].name, wanted->port, strerror(-r), wanted->port);
+	}
+	config->listener_count = kept;
 }
 
 void listeners_retire(struct listeners *listeners, const struct proxy_config *config)

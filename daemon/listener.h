@@ -14,6 +14,9 @@ void listeners_free(struct listeners **listeners);
  * ones are closed and *ret_failed tells which could not be had. 0 or -errno. */
 int listeners_prepare(struct listeners *listeners, const struct proxy_config *config,
 		      const struct proxy_listener **ret_failed);
+/* The same, but what cannot be had is logged and left out of config: at a start
+ * a port that somebody else has must not keep the rest from working. */
+void listeners_prepare_some(struct listeners *listeners, struct proxy_config *config);
 /* Close main's copies of those that config no longer names. */
 void listeners_retire(struct listeners *listeners, const struct proxy_config *config);
 /* Send a worker those that it has not been given. 0 or -errno. */

@@ -79,14 +79,12 @@ int push_send(struct push *push, const struct model *model, const struct rundata
 {
 	cleanup_arena struct arena *arena = arena_new();
 	struct proxy_config *config;
-	const struct proxy_listener *failed;
 	if (!arena)
 		return -ENOMEM;
 	int r = proxy_config_build(model, run, push->generation + 1, push->ids, arena, &config);
-	if (r == 0)
-		r = listeners_prepare(push->listeners, config, &failed);
 	if (r < 0)
 		return r;
+	listeners_prepare_some(push->listeners, config);
 	struct wire_writer writer cleanup_wire = {0};
 	proxy_config_encode(config, &writer);
 	int body = writer.failed ? -ENOMEM : msg_body_new(writer.data, writer.length);
