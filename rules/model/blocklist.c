@@ -261,7 +261,7 @@ static int read_content(struct reader *reader, const struct where *where, struct
 	} else {
 		char *name = arena_strdup(reader->arena, list->file);
 		int r = name ? parse_text(reader, where, name, file->text, file->length, &content) : -ENOMEM;
-		if (r < 0)
+		if (r < 0 || !content)
 			return r;
 	}
 	list->content = content;

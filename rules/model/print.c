@@ -15,7 +15,7 @@ struct printer {
 static int put(struct printer *printer, const char *text)
 {
 	size_t length = strlen(text);
-	if (printer->capacity - printer->length <= length) {
+	if (!printer->text || printer->capacity - printer->length <= length) {
 		size_t capacity = (printer->length + length) * 2 + 4096;
 		char *grown = realloc(printer->text, capacity);
 		if (!grown)

@@ -80,5 +80,5 @@ void check_warnings(struct reader *reader);
 /* The fields of an entry. */
 #define FIELD(entry, key, type) ((type *)(void *)((char *)(entry) + (key)->offset))
 #define FIELD_COUNT(entry, key) ((size_t *)(void *)((char *)(entry) + (key)->count_offset))
-#define FIELD_CONST(entry, key, type) ((const type *)(const void *)((const char *)(entry) + (key)->offset))
+#define FIELD_CONST(entry, key, type) ((__typeof__(type) const *)(const void *)((const char *)(entry) + (key)->offset))
 #define FIELD_COUNT_CONST(entry, key) ((const size_t *)(const void *)((const char *)(entry) + (key)->count_offset))

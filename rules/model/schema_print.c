@@ -49,7 +49,7 @@ struct page {
 static void put(struct page *page, const char *text)
 {
 	size_t length = strlen(text);
-	if (page->capacity - page->length <= length) {
+	if (!page->text || page->capacity - page->length <= length) {
 		size_t capacity = (page->length + length) * 2 + 4096;
 		char *grown = page->failed ? NULL : realloc(page->text, capacity);
 		if (!grown) {

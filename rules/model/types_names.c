@@ -63,7 +63,7 @@ static int read_rule(struct reader *reader, const struct where *where, const str
 {
 	struct rule *rule = NULL;
 	int r = find_entry(reader, where, node, KIND_RULE, &rule);
-	if (r == 0)
+	if (r == 0 && rule)
 		*FIELD(entry, key, const char *) = rule->name;
 	return r;
 }
@@ -353,9 +353,9 @@ static int read_leg(struct reader *reader, const struct where *where, const stru
 
 static int print_leg(struct arena *arena, const struct key *key, const void *entry, char **ret_text)
 {
-	struct place place = {.kind = *FIELD_CONST(entry, key, enum place_kind)};
-	place.tunnel = *(const struct tunnel *const *)(const void *)FIELD_COUNT_CONST(entry, key);
-	return type_give(print_place(arena, &place), ret_text);
+	const struct tunnel *tunnel = *(const struct tunnel *const *)(const void *)FIELD_COUNT_CONST(entry, key);
+	enum place_kind kind = *FIELD_CONST(entry, key, enum place_kind);
+	return type_give(arena_strdup(arena, tunnel ? tunnel->name : place_kind_names[kind]), ret_text);
 }
 
 const struct value_type leg_type = {.name = "wan, lan or a tunnel's name", .read = read_leg, .print = print_leg};
