@@ -212,7 +212,8 @@ def test_connections_are_kept_and_requests_queue(api):
     api.start()
     request = b"GET /v1/status?n=%d HTTP/1.1\r\nHost: x\r\n\r\n"
     with contextlib.closing(api.connect()) as sock:
-        sock.sendall(b"".join(request % n for n in range(200)) + b"GET /v1/nodes HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        last = b"GET /v1/nodes HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        sock.sendall(b"".join(request % n for n in range(200)) + last)
         answers = read_all(sock).split(b"HTTP/1.1 200 OK\r\n")[1:]
     assert len(answers) == 201
     assert all(b"status?n=%d\"" % n in answers[n] for n in range(200)), "answers come in the requests' order"
@@ -279,7 +280,8 @@ def test_large_bodies_arrive_whole(api):
     told = api.told("POST", "/v1/plan", pieces, {"Transfer-Encoding": "chunked"})
     assert (told["length"], told["sum"]) == expected
     assert api.told("POST", "/v1/plan", b"")["length"] == 0
-    answer = api.raw(b"POST /v1/plan HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\nok")
+    answer = api.raw(b"POST /v1/plan HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n"
+                     b"Expect: 100-continue\r\n\r\nok")
     assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 ")
 
 

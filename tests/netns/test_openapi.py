@@ -215,7 +215,8 @@ def test_hostile_bodies_are_answered(start):
     edged = start()
     values = [b"", b"{", b"[]", b"null", b"1e999", b'"text"', b"{}{}", b"\xff\xfe", b"[" * 100000, b'{"a":' * 5000,
               b'{"files": null}', b'{"files": {}}', b'{"files": [1]}', b'{"files": [{"name": 1, "text": 2}]}',
-              b'{"files": [{"name": "../../etc/passwd", "text": "x"}]}', b'{"files": [{"name": "edged.yaml", "text": "\\u0000"}]}',
+              b'{"files": [{"name": "../../etc/passwd", "text": "x"}]}',
+              b'{"files": [{"name": "edged.yaml", "text": "\\u0000"}]}',
               b'{"address": 1, "seconds": "x", "from": {}, "to": [], "in": null, "message": [], "base": "a", "yes": 1}',
               b'{"address": "192.0.2.1", "seconds": -1}', b'{"address": "192.0.2.1", "seconds": 99999999999999999999}',
               b'{"confirm_within_seconds": 1e3, "dry_run": "yes", "to": -1}', b'{"to": 99999999999}', b'{"a": 1, "a": 2}']

@@ -69,7 +69,8 @@ static int listen_local(const char *path)
 	snprintf(name.sun_path, sizeof(name.sun_path), "%s", path);
 	unlink(path);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&name, sizeof(name)) < 0 || chmod(path, 0666) < 0 || listen(fd, SOMAXCONN) < 0)
+	if (fd < 0 || bind(fd, (struct sockaddr *)&name, sizeof(name)) < 0 || chmod(path, 0666) < 0 ||
+	    listen(fd, SOMAXCONN) < 0)
 		err(1, "%s", path);
 	return fd;
 }

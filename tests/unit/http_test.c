@@ -267,8 +267,9 @@ static void test_routes(void **context)
 static void test_no_route(void **context)
 {
 	(void)context;
-	static const char *const unknown[] = {"/", "/v1", "/v1/", "/v1/statu", "/v1/status2", "//v1/status", "/v1/nodes//drain",
-					      "/v1/nodes/drain", "/v1/nodes/a/b/drain", "/v1/bans/", "/v1/bans/a/b", "?", "/V1/status"};
+	static const char *const unknown[] = {
+		"/", "/v1", "/v1/", "/v1/statu", "/v1/status2", "//v1/status", "/v1/nodes//drain", "/v1/nodes/drain",
+		"/v1/nodes/a/b/drain", "/v1/bans/", "/v1/bans/a/b", "?", "/V1/status"};
 	unsigned int status;
 	char allow[ROUTE_ALLOW_MAX];
 	for (size_t i = 0; i < sizeof(unknown) / sizeof(*unknown); i++) {

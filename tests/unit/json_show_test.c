@@ -25,9 +25,10 @@ static const struct show_health health[] = {
 };
 static const char *const draining[] = {"k8s-2"};
 static const struct counter_value counters[] = {
-	{"rule-no-smtp", 7, 420},	{"fwd-https", 1000, 60000},	 {"fwd-https-limit", 11, 660}, {"fwd-https-down", 3, 180},
-	{"rule-ping", 5, 300},		{"rule-ping-limit", 2, 120},	 {"default", 99, 5940},	       {"management", 4, 240},
-	{"blocklist-abuse", 6, 360},	{"implied", 50, 3000},		 {"spoofed", 1, 60},
+	{"rule-no-smtp", 7, 420},    {"fwd-https", 1000, 60000},  {"fwd-https-limit", 11, 660},
+	{"fwd-https-down", 3, 180},  {"rule-ping", 5, 300},       {"rule-ping-limit", 2, 120},
+	{"default", 99, 5940},       {"management", 4, 240},      {"blocklist-abuse", 6, 360},
+	{"implied", 50, 3000},       {"spoofed", 1, 60},
 };
 static const struct show_use uses[] = {{"https", 12, 123000, 1, 500, 456}};
 
@@ -227,7 +228,8 @@ static void test_limits(void **context)
 		"\"family\":\"ipv6\",\"forward\":\"https\",\"limit\":\"open_per_source\",\"size\":65536,\"sources\":1,",
 		"\"family\":\"ipv4\",\"forward\":\"https\",\"limit\":\"new_per_source\",\"size\":65536,\"sources\":3,"
 		"\"value\":\"50/second burst 100\"}",
-		"\"family\":\"ipv4\",\"forward\":\"git-ssh\",\"limit\":\"ban\",\"size\":65536,\"sources\":null,\"value\":\"10m\"",
+		"\"family\":\"ipv4\",\"forward\":\"git-ssh\",\"limit\":\"ban\",\"size\":65536,\"sources\":null,"
+		"\"value\":\"10m\"",
 	};
 	for (size_t i = 0; i < COUNT(parts); i++)
 		if (!strstr(text, parts[i]))
@@ -270,7 +272,9 @@ static void test_history(void **context)
 {
 	(void)context;
 	static const struct show_revision revisions[] = {
-		{1, NOW, "root", NULL, "first", false, false}, {3, NOW + 2, "uid 7", "m", "2 changes", true, true}, {2, 0, NULL, "x", "y", false, false}};
+		{1, NOW, "root", NULL, "first", false, false},
+		{3, NOW + 2, "uid 7", "m", "2 changes", true, true},
+		{2, 0, NULL, "x", "y", false, false}};
 	json_t *list = show_history(revisions, 3);
 	assert_member(json_array_get(list, 0), "revision", "3");
 	assert_member(json_array_get(list, 0), "current", "true");
