@@ -193,7 +193,8 @@ static struct addr addr_within(struct chooser *chooser, const struct prefix *pre
 	struct addr addr = network.addr;
 	for (size_t i = 0; i < addr_size(addr.family); i++) {
 		uint32_t random = choose_number(chooser, 256);
-		uint32_t first_bit = (uint32_t)i * 8, fixed = network.length > first_bit ? network.length - first_bit : 0;
+		uint32_t first_bit = (uint32_t)i * 8,
+			 fixed = network.length > first_bit ? network.length - first_bit : 0;
 		if (fixed < 8)
 			addr.bytes[i] = (uint8_t)(addr.bytes[i] | (random & 0xffu >> fixed));
 	}
@@ -322,8 +323,8 @@ static void choose_leg(struct chooser *chooser, struct question *question)
 
 static enum shape choose_shape(struct chooser *chooser, enum protocol protocol)
 {
-	static const enum shape tcp[] = {SHAPE_ECN_SYN, SHAPE_ACK,  SHAPE_SYN_ACK,     SHAPE_FIN_ACK,
-					 SHAPE_NULL,    SHAPE_XMAS, SHAPE_BAD_CHECKSUM};
+	static const enum shape tcp[] = {SHAPE_ECN_SYN, SHAPE_ACK,  SHAPE_SYN_ACK, SHAPE_FIN_ACK,     SHAPE_SYN_FIN,
+					 SHAPE_SYN_RST, SHAPE_NULL, SHAPE_XMAS,    SHAPE_BAD_CHECKSUM};
 	if (chance(chooser, 88))
 		return SHAPE_PLAIN;
 	if (protocol == PROTOCOL_TCP)

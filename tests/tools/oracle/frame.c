@@ -17,9 +17,17 @@
 #define ID_MASK 0x00ffffffu
 
 const char *const shape_names[SHAPES] = {
-	[SHAPE_PLAIN] = "plain",      [SHAPE_ECN_SYN] = "ECN SYN",           [SHAPE_ACK] = "ACK",
-	[SHAPE_SYN_ACK] = "SYN-ACK",  [SHAPE_FIN_ACK] = "FIN-ACK",           [SHAPE_NULL] = "no flags",
-	[SHAPE_XMAS] = "FIN-PSH-URG", [SHAPE_BAD_CHECKSUM] = "bad checksum", [SHAPE_ICMP_ERROR] = "ICMP error",
+	[SHAPE_PLAIN] = "plain",
+	[SHAPE_ECN_SYN] = "ECN SYN",
+	[SHAPE_ACK] = "ACK",
+	[SHAPE_SYN_ACK] = "SYN-ACK",
+	[SHAPE_FIN_ACK] = "FIN-ACK",
+	[SHAPE_SYN_FIN] = "SYN-FIN",
+	[SHAPE_SYN_RST] = "SYN-RST",
+	[SHAPE_NULL] = "no flags",
+	[SHAPE_XMAS] = "FIN-PSH-URG",
+	[SHAPE_BAD_CHECKSUM] = "bad checksum",
+	[SHAPE_ICMP_ERROR] = "ICMP error",
 };
 
 static const uint8_t shape_flags[SHAPES] = {
@@ -28,6 +36,8 @@ static const uint8_t shape_flags[SHAPES] = {
 	[SHAPE_ACK] = TH_ACK,
 	[SHAPE_SYN_ACK] = TH_SYN | TH_ACK,
 	[SHAPE_FIN_ACK] = TH_FIN | TH_ACK,
+	[SHAPE_SYN_FIN] = TH_SYN | TH_FIN,
+	[SHAPE_SYN_RST] = TH_SYN | TH_RST,
 	[SHAPE_XMAS] = TH_FIN | TH_PUSH | TH_URG,
 	[SHAPE_BAD_CHECKSUM] = TH_SYN,
 };

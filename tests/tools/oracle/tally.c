@@ -62,6 +62,9 @@ int tally_counters(const struct judge *judge, struct kernel *kernel, const struc
 		uint64_t most = decided(records, count, plain[i].by, NULL);
 		compare(&due, plain[i].name, most, most);
 	}
+	/* The last hooks are a net: what falls into it was not decided before. */
+	compare(&due, "input-default", 0, 0);
+	compare(&due, "forward-default", 0, 0);
 	for (size_t i = 0; i < model->blocklist_count; i++) {
 		const char *name = model->blocklists[i].name;
 		uint64_t most = decided(records, count, DECIDED_BLOCKLIST, name);
