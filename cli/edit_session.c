@@ -188,23 +188,29 @@ int edit_file_named(struct edit_session *session, const char *name, struct edit_
 	return CLI_DONE;
 }
 
-static int finish(struct edit_session *session, struct edit_file *file, int error, const struct diag_list *diags, char *text)
+static int finish(struct edit_session *session, struct edit_file *file, int error, const struct diag_list *diags,
+		  char *text, const struct doc_node *root)
 {
 	if (error < 0)
 		return report(session->cli, diags, file->name, error);
 	file->text = text;
-	file->parsed = false;
+	file->root = root;
+	file->parsed = true;
 	return CLI_DONE;
 }
 
-#define EDIT(session, file, call)                                                               \
-	struct edit_text in = {.file = (file)->name, .text = (file)->text, .length = strlen((file)->text)}; \
-	struct arena *arena = (session)->cli->arena;                                            \
-	struct diag_list diags;                                                                 \
-	char *text = NULL;                                                                      \
-	diag_init(&diags, arena);                                                               \
-	int error = call;                                                                       \
-	return finish(session, file, error, &diags, text)
+#define EDIT(session, file, call)                                                                              \
+	const struct doc_node *root = NULL;                                                                    \
+	struct edit_text in = {.file = (file)->name, .text = (file)->text, .length = strlen((file)->text),     \
+			       .root = edit_tree(session, file), .ret_root = &root};                           \
+	struct arena *arena = (session)->cli->arena;                                                           \
+	struct diag_list diags;                                                                                \
+	char *text = NULL;                                                                                     \
+	if ((session)->broken)                                                                                 \
+		return CLI_REFUSED;                                                                            \
+	diag_init(&diags, arena);                                                                              \
+	int error = call;                                                                                      \
+	return finish(session, file, error, &diags, text, root)
 
 int edit_do_set(struct edit_session *session, struct edit_file *file, const char *const *path, const char *value)
 {

@@ -16,7 +16,7 @@ struct editor {
 	const struct edit_text *in;
 	struct arena *arena;
 	struct diag_list *diags;
-	struct doc_node *root; /* NULL: the file is empty */
+	const struct doc_node *root; /* NULL: the file is empty */
 	/* The nodes on the way: steps[i].parent's child at steps[i].index is named by path[i]. */
 	struct {
 		const struct doc_node *parent;
@@ -103,7 +103,9 @@ static int open_editor(struct editor *editor, const struct edit_text *in, const 
 		       struct diag_list *diags)
 {
 	*editor = (struct editor){.in = in, .arena = arena, .diags = diags};
-	int r = parse(editor, in->file, in->text, in->length, &editor->root);
+	struct doc_node *root = NULL;
+	int r = in->root ? 0 : parse(editor, in->file, in->text, in->length, &root);
+	editor->root = in->root ? in->root : root;
 	return r < 0 ? r : walk(editor, path);
 }
 
@@ -179,6 +181,8 @@ static int finish(struct editor *editor, const struct edit_op *op, char **ret_te
 	}
 	if (r < 0)
 		return refuse(editor, op->parent, "what stands here cannot be changed in place (edit the file by hand)", NULL);
+	if (editor->in->ret_root)
+		*editor->in->ret_root = result;
 	*ret_text = text;
 	return 0;
 }
@@ -188,6 +192,8 @@ static int give_unchanged(struct editor *editor, char **ret_text)
 	char *text = arena_strndup(editor->arena, editor->in->text, editor->in->length);
 	if (!text)
 		return -ENOMEM;
+	if (editor->in->ret_root)
+		*editor->in->ret_root = editor->root;
 	*ret_text = text;
 	return 0;
 }

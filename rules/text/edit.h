@@ -21,10 +21,16 @@
 
 #include <stddef.h>
 
+struct doc_node;
+
 struct edit_text {
 	const char *file; /* name for diagnostics */
 	const char *text;
 	size_t length;
+	/* Each file is parsed once before and once after a change. Who has the tree of text, or wants the
+	 * result's, says so; both may be NULL. *ret_root is in the arena, NULL for an empty file. */
+	const struct doc_node *root;
+	const struct doc_node **ret_root;
 };
 
 /* Set what path names: replaces its value, or adds it at the end of its mapping.

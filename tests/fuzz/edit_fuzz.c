@@ -37,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (size_t i = 0; i < NAMES_MOST && line; i++)
 		path[i] = strsep(&line, " ");
 	struct diag_list diags;
-	struct edit_text in = {"f", rest, strlen(rest)};
+	struct edit_text in = {.file = "f", .text = rest, .length = strlen(rest)};
 	diag_init(&diags, arena);
 	check(arena, edit_set(&in, path, value, arena, &diags, &after), after);
 	check(arena, edit_remove(&in, path, arena, &diags, &after), after);
@@ -46,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int r = edit_add(&in, path, value, arena, &diags, &after);
 	check(arena, r, after);
 	if (r == 0) {
-		struct edit_text again = {"f", after, strlen(after)};
+		struct edit_text again = {.file = "f", .text = after, .length = strlen(after)};
 		check(arena, edit_remove(&again, path, arena, &diags, &after), after);
 	}
 	return 0;

@@ -102,7 +102,7 @@ static int apply(struct arena *arena, const char *text, const char *const *path,
 {
 	struct diag_list diags;
 	diag_init(&diags, arena);
-	struct edit_text in = {"f.yaml", text, strlen(text)};
+	struct edit_text in = {.file = "f.yaml", .text = text, .length = strlen(text)};
 	if (!value)
 		return edit_remove(&in, path, arena, &diags, ret_text);
 	if (value[0] == '*')
@@ -129,6 +129,35 @@ static void single_changes(void **state)
 		bad++;
 	}
 	assert_int_equal(bad, 0);
+}
+
+/* Two changes in a row, each on the tree that the one before handed over: the same as without. */
+static void trees_are_handed_on(void **state)
+{
+	(void)state;
+	cleanup_arena struct arena *arena = arena_new();
+	struct diag_list diags;
+	const char *const first[] = {"b", "c", NULL}, *const second[] = {"b", "d", NULL}, *const last[] = {"b", NULL};
+	const struct doc_node *root = NULL;
+	char *text = NULL;
+	diag_init(&diags, arena);
+	struct edit_text in = {.file = "f.yaml", .text = "a: 1 # one\n", .length = 11, .ret_root = &root};
+	assert_int_equal(edit_set(&in, first, "2", arena, &diags, &text), 0);
+	assert_non_null(root);
+	in = (struct edit_text){.file = "f.yaml", .text = text, .length = strlen(text), .root = root, .ret_root = &root};
+	assert_int_equal(edit_add(&in, second, "[x, y]", arena, &diags, &text), 0);
+	assert_string_equal(text, "a: 1 # one\nb:\n  c: 2\n  d: [x, y]\n");
+	/* Nothing to change: text and tree stay. */
+	in = (struct edit_text){.file = "f.yaml", .text = text, .length = strlen(text), .root = root, .ret_root = &root};
+	const struct doc_node *before = root;
+	assert_int_equal(edit_set(&in, first, "2", arena, &diags, &text), 0);
+	assert_ptr_equal(root, before);
+	/* A refusal leaves the tree that was there. */
+	assert_int_equal(edit_add(&in, first, "3", arena, &diags, &text), -EEXIST);
+	assert_ptr_equal(root, before);
+	assert_int_equal(edit_remove(&in, last, arena, &diags, &text), 0);
+	assert_string_equal(text, "a: 1 # one\n");
+	assert_int_equal(root->count, 1);
 }
 
 /* What is done with every node of the example, under its path. */
@@ -309,7 +338,8 @@ static void many_changes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(single_changes), cmocka_unit_test(every_scalar),  cmocka_unit_test(every_mapping),
+		cmocka_unit_test(single_changes), cmocka_unit_test(trees_are_handed_on), cmocka_unit_test(every_scalar),
+		cmocka_unit_test(every_mapping),
 		cmocka_unit_test(every_list),	  cmocka_unit_test(every_removal), cmocka_unit_test(many_changes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
