@@ -192,7 +192,28 @@ void answer_version(struct server *server, struct request *request)
 	respond_json(server, request->id, 200, json_pack("{s:s, s:i}", "version", EDGED_VERSION, "api", 1));
 }
 
-/* This machine's addresses, which no configuration names. */
+static struct addr socket_addr(const struct sockaddr *from)
+{
+	struct addr addr = {.family = from->sa_family == AF_INET ? FAMILY_V4 : FAMILY_V6};
+	if (from->sa_family == AF_INET)
+		memcpy(addr.bytes, &((const struct sockaddr_in *)(const void *)from)->sin_addr, 4);
+	else
+		memcpy(addr.bytes, &((const struct sockaddr_in6 *)(const void *)from)->sin6_addr, 16);
+	return addr;
+}
+
+static uint8_t mask_length(const struct sockaddr *mask, enum family family)
+{
+	if (!mask)
+		return addr_bits(family);
+	struct addr bits = socket_addr(mask);
+	unsigned length = 0;
+	for (size_t i = 0; i < addr_size(family); i++)
+		length += (unsigned)__builtin_popcount(bits.bytes[i]);
+	return (uint8_t)length;
+}
+
+/* This machine's addresses and networks, which no configuration names. */
 static struct surroundings own_addresses(struct arena *arena)
 {
 	struct ifaddrs *list = NULL;
@@ -200,25 +221,26 @@ static struct surroundings own_addresses(struct arena *arena)
 	if (getifaddrs(&list) < 0)
 		return around;
 	struct addr *own = NULL;
-	size_t count = 0, capacity = 0;
+	struct prefix *networks = NULL;
+	size_t count = 0, own_capacity = 0, network_capacity = 0;
 	for (struct ifaddrs *at = list; at; at = at->ifa_next) {
 		int family = at->ifa_addr ? at->ifa_addr->sa_family : AF_UNSPEC;
 		if (family != AF_INET && family != AF_INET6)
 			continue;
-		struct addr *grown = arena_grow(arena, own, count, sizeof(*own), &capacity);
-		if (!grown)
+		struct addr *more_own = arena_grow(arena, own, count, sizeof(*own), &own_capacity);
+		struct prefix *more_networks = arena_grow(arena, networks, count, sizeof(*networks), &network_capacity);
+		if (!more_own || !more_networks)
 			break;
-		own = grown;
-		own[count] = (struct addr){.family = family == AF_INET ? FAMILY_V4 : FAMILY_V6};
-		if (family == AF_INET)
-			memcpy(own[count].bytes, &((struct sockaddr_in *)(void *)at->ifa_addr)->sin_addr, 4);
-		else
-			memcpy(own[count].bytes, &((struct sockaddr_in6 *)(void *)at->ifa_addr)->sin6_addr, 16);
+		own = more_own;
+		networks = more_networks;
+		own[count] = socket_addr(at->ifa_addr);
+		networks[count] = prefix_of(&own[count], mask_length(at->ifa_netmask, own[count].family));
 		count++;
 	}
 	freeifaddrs(list);
 	around.own = own;
-	around.own_count = count;
+	around.networks = networks;
+	around.own_count = around.network_count = count;
 	return around;
 }
 
