@@ -144,7 +144,8 @@ int add_elements(struct nft_batch *batch, uint32_t owner, bool remove, const str
 {
 	struct writer writer = {.batch = batch, .owner = owner, .remove = remove, .set = set,
 				.key_length = key_length(set)};
-	if (writer.key_length == 0 || writer.key_length > STATE_KEY_MAX || (range_count && writer.key_length > 16))
+	if (writer.key_length == 0 || writer.key_length > STATE_KEY_MAX || (range_count && writer.key_length > 16) ||
+	    (element_count && !elements) || (range_count && !ranges))
 		return -EINVAL;
 	int rc = 0;
 	for (size_t i = 0; rc == 0 && i < element_count; i++) {

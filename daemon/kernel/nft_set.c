@@ -136,13 +136,13 @@ static int put_typeofs(struct udata *udata, enum field data)
 	static const uint32_t increasing[3] = {NFT_NG_INCREMENTAL, 1, 0}, mark[1] = {NFT_META_MARK};
 	static const uint32_t ip_daddr[2] = {12, 12}, ip6_daddr[2] = {13, 9}, th_dport[2] = {11, 2};
 	static const struct {
-		uint32_t expr;
 		const uint32_t *parts;
 		uint8_t part_count;
+		uint32_t expr;
 	} of[FIELDS] = {
-		[FIELD_IPV4] = {NFT_EXPR_PAYLOAD, ip_daddr, 2},	 [FIELD_IPV6] = {NFT_EXPR_PAYLOAD, ip6_daddr, 2},
-		[FIELD_PORT] = {NFT_EXPR_PAYLOAD, th_dport, 2},	 [FIELD_MARK] = {NFT_EXPR_META, mark, 1},
-		[FIELD_VERDICT] = {NFT_EXPR_VERDICT, NULL, 0},
+		[FIELD_IPV4] = {ip_daddr, 2, NFT_EXPR_PAYLOAD},	 [FIELD_IPV6] = {ip6_daddr, 2, NFT_EXPR_PAYLOAD},
+		[FIELD_PORT] = {th_dport, 2, NFT_EXPR_PAYLOAD},	 [FIELD_MARK] = {mark, 1, NFT_EXPR_META},
+		[FIELD_VERDICT] = {NULL, 0, NFT_EXPR_VERDICT},
 	};
 	if (data && !of[data].expr)
 		return 0;

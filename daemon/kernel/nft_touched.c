@@ -260,7 +260,7 @@ static int merge_counters(struct touched *touched, const struct state *old)
 static int read_touched(struct touched *touched, const struct steps *steps, const struct state *like,
 			const struct state *old)
 {
-	uint32_t before, after, flags = 0;
+	uint32_t before = 0, after = 0, flags = 0;
 	int rc = collect(touched, steps);
 	if (rc == 0)
 		rc = nft_generation(&touched->kernel->kernel, &before);
@@ -285,8 +285,8 @@ static int read_touched(struct touched *touched, const struct steps *steps, cons
 
 int nft_observe_touched(struct kernel *kernel, const struct steps *steps, const struct state *like, struct state **state)
 {
-	size_t bases = 0;
-	for (const struct state *base = *state; base; base = base->base)
+	size_t bases = 1;
+	for (const struct state *base = (*state)->base; base; base = base->base)
 		bases++;
 	if (bases > BASES_MOST)
 		return -ERESTART;
