@@ -15,7 +15,7 @@ struct kernel;
 struct commit_error {
 	int error;               /* -errno of the first step that failed */
 	const struct step *step; /* which one; NULL when it was none of them (the batch as a whole) */
-	const char *what;        /* a static sentence for people, e.g. "the netlink batch did not fit" */
+	const char *what;        /* for people, e.g. "the netlink batch did not fit"; good until the next commit */
 };
 
 struct counter_value {

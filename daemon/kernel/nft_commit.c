@@ -201,7 +201,7 @@ static int fail(struct nft_kernel *kernel, struct commit_error *ret_error, int e
 {
 	const char *what = explain(error);
 	if (said && *said) {
-		snprintf(kernel->what, sizeof(kernel->what), "%s (kernel: %s)", what, said);
+		snprintf(kernel->what, sizeof(kernel->what), "%s (%s)", what, said);
 		what = kernel->what;
 	}
 	*ret_error = (struct commit_error){.error = error, .step = step, .what = what};
@@ -220,7 +220,6 @@ static void undo_free(struct undo *undo)
 		free(undo->values[i]);
 	free(undo->values);
 }
-#define cleanup_undo __attribute__((cleanup(undo_free)))
 
 static void put_back(const struct undo *undo)
 {
@@ -285,35 +284,41 @@ static int judge(const struct step *step, int error)
 	return ran_out ? -ERESTART : error;
 }
 
+static int send_and_judge(struct nft_kernel *nft, const struct steps *steps, struct nft_batch *batch,
+			  struct commit_error *ret_error)
+{
+	struct nft_batch_result result;
+	uint32_t before = nft->generation;
+	monitor_pause(nft->monitor);
+	int rc = nft_batch_send(batch, &nft->owner, &result);
+	monitor_resume(nft->monitor);
+	if (rc == 0) {
+		nft_committed(nft, before);
+		return 0;
+	}
+	const struct step *step = result.owner < steps->count ? &steps->items[result.owner] : NULL;
+	return fail(nft, ret_error, judge(step, rc), step, result.said);
+}
+
 int nft_commit(struct kernel *kernel, const struct steps *steps, struct commit_error *ret_error)
 {
 	struct nft_kernel *nft = nft_kernel_of(kernel);
 	struct nft_batch batch cleanup_batch = {0};
-	struct undo undo cleanup_undo = {.steps = steps};
-	struct nft_batch_result result;
+	struct undo undo = {.steps = steps};
 	size_t failed = steps->count;
 	if (nft->generation == 0 || steps->count >= NFT_BATCH_NO_OWNER)
 		return fail(nft, ret_error, -EINVAL, NULL, "nothing was observed before");
 	int rc = build_all(nft, &batch, steps, &failed);
 	if (rc == 0)
 		rc = write_sysctls(&undo, &failed);
-	if (rc < 0) {
+	if (rc < 0)
+		rc = fail(nft, ret_error, rc, failed < steps->count ? &steps->items[failed] : NULL, NULL);
+	else if (batch.count > 0)
+		rc = send_and_judge(nft, steps, &batch, ret_error);
+	if (rc < 0)
 		put_back(&undo);
-		return fail(nft, ret_error, rc, failed < steps->count ? &steps->items[failed] : NULL, NULL);
-	}
-	if (batch.count == 0)
-		return 0;
-	uint32_t before = nft->generation;
-	monitor_pause(nft->monitor);
-	rc = nft_batch_send(&batch, &nft->owner, &result);
-	monitor_resume(nft->monitor);
-	if (rc == 0) {
-		nft_committed(nft, before);
-		return 0;
-	}
-	put_back(&undo);
-	const struct step *step = result.owner < steps->count ? &steps->items[result.owner] : NULL;
-	return fail(nft, ret_error, judge(step, rc), step, result.said);
+	undo_free(&undo);
+	return rc;
 }
 
 int nft_dynamic_remove(struct kernel *kernel, const struct set *set, const struct addr *addr)
