@@ -35,12 +35,11 @@ static int home_open(const char *config, struct arena *arena, struct home *ret_h
 	char *for_folder = arena_strdup(arena, config), *for_base = arena_strdup(arena, config);
 	if (!for_folder || !for_base)
 		return -ENOMEM;
-	struct home home = {.folder = dirname(for_folder), .base = basename(for_base)};
-	home.fd = open(home.folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (home.fd < 0)
-		return -errno;
-	*ret_home = home;
-	return 0;
+	/* The texts are there even when the folder is not. */
+	ret_home->folder = dirname(for_folder);
+	ret_home->base = basename(for_base);
+	ret_home->fd = open(ret_home->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return ret_home->fd < 0 ? -errno : 0;
 }
 
 /* The way out of the folder is -EINVAL, whichever it was. */
@@ -137,7 +136,7 @@ static int read_main(const struct home *home, struct arena *arena, struct source
 int folder_read(const char *config, struct arena *arena, struct source_file **ret_files, size_t *ret_count,
 		const char **ret_error)
 {
-	cleanup_home struct home home = {.fd = -1};
+	cleanup_home struct home home = {.folder = "", .base = "", .fd = -1};
 	int r = home_open(config, arena, &home);
 	if (r < 0)
 		return history_fail(arena, ret_error, r, "cannot read %s", config);
@@ -161,7 +160,7 @@ int folder_read(const char *config, struct arena *arena, struct source_file **re
 
 int folder_read_file(const char *config, const char *name, struct arena *arena, struct source_file *ret_file)
 {
-	cleanup_home struct home home = {.fd = -1};
+	cleanup_home struct home home = {.folder = "", .base = "", .fd = -1};
 	int r = *name ? home_open(config, arena, &home) : -EINVAL;
 	return r < 0 ? r : read_beneath(home.fd, name, HISTORY_FILE_MAX, arena, ret_file);
 }
@@ -222,7 +221,7 @@ static int write_file(const struct home *home, const char *config, const struct 
 		return write_below(home->fd, file->name, file, arena);
 	/* Where the main file is a link, what it leads to is replaced, and the link stays. */
 	char *real = realpath(config, NULL);
-	cleanup_home struct home there = {.fd = -1};
+	cleanup_home struct home there = {.folder = "", .base = "", .fd = -1};
 	int r = real ? home_open(real, arena, &there) : 0;
 	free(real);
 	if (r < 0)
@@ -255,7 +254,7 @@ static int remove_extra(const struct home *home, const struct source_file *files
 int folder_write(const char *config, const struct source_file *files, size_t count, struct arena *arena,
 		 const char **ret_error)
 {
-	cleanup_home struct home home = {.fd = -1};
+	cleanup_home struct home home = {.folder = "", .base = "", .fd = -1};
 	int r = home_open(config, arena, &home);
 	if (r < 0)
 		return history_fail(arena, ret_error, r, "cannot write %s", config);

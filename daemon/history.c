@@ -2,6 +2,8 @@
  * one waits for its confirmation. What a revision holds is in
  * history_files.c, how files are replaced in store.c. Never fatal on what is
  * found damaged: it is logged and passed over. */
+#include "history.h"
+
 #include "history_parts.h"
 #include "log.h"
 
@@ -437,10 +439,10 @@ int history_load(struct history *history, uint32_t revision, struct arena *arena
 		 size_t *ret_count, const char **ret_error)
 {
 	if (!find(history, revision)) {
-		const char *none = history->count ? arena_printf(arena, "there is no revision %u (%u to %u are there)", revision,
-								 history->entries[0].revision,
-								 history->entries[history->count - 1].revision)
-						  : arena_printf(arena, "there is no revision %u", revision);
+		const char *none = arena_printf(arena, "there is no revision %u", revision);
+		if (none && history->count)
+			none = arena_printf(arena, "%s (%u to %u are there)", none, history->entries[0].revision,
+					    history->entries[history->count - 1].revision);
 		*ret_error = none ? none : "out of memory";
 		return -ENOENT;
 	}

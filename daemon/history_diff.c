@@ -242,8 +242,9 @@ static int diff_file(FILE *out, const struct source_file *from, const struct sou
 	if (from && to && from->length == to->length && memcmp(from->text, to->text, from->length) == 0)
 		return 0;
 	if (!can_show(from) || !can_show(to)) {
-		fprintf(out, "%s %s (not shown: too large, or no text)\n", from ? from->name : to->name,
-			!from ? "is new" : !to ? "is gone" : "differs");
+		const struct source_file *file = from ? from : to;
+		const char *what = from && to ? "differs" : from ? "is gone" : "is new";
+		fprintf(out, "%s %s (not shown: too large, or no text)\n", file->name, what);
 		return 0;
 	}
 	cleanup_arena struct arena *arena = arena_new();

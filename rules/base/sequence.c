@@ -1,4 +1,6 @@
-/* The longest increasing subsequence, by patience sorting. */
+/* The longest increasing subsequence, by patience sorting: of all runs of each
+ * length the one with the smallest last number is kept, and each number points
+ * to the one before it. */
 #include "sequence.h"
 
 #include <errno.h>

@@ -91,7 +91,8 @@ static int collect_content(struct lines *lines, const struct blocklist *blocklis
 	int r = add_property(lines, list, "entries", arena_printf(lines->scratch, "%zu", blocklist->range_count));
 	return r < 0 ? r
 		     : add_property(lines, list, "content",
-				    arena_printf(lines->scratch, "%02x%02x%02x%02x%02x%02x", h[0], h[1], h[2], h[3], h[4], h[5]));
+				    arena_printf(lines->scratch, "%02x%02x%02x%02x%02x%02x", h[0], h[1], h[2], h[3], h[4],
+						 h[5]));
 }
 
 static int properties_of(struct lines *lines, const struct section *section, const void *entry,
@@ -126,10 +127,11 @@ static const struct word *words_of(const struct section *section)
 	static const struct word snat[] = {{"", "from"}, {" out ", "out"}, {" -> ", "to"}, {0}};
 	static const struct word tunnel[] = {{"port ", "listen"}, {" ", "address"}, {0}};
 	static const struct word blocklist[] = {{"", "file"}, {", entries: ", "entries"}, {0}};
-	static const struct word rule[] = {{"", "action"}, {" ", "protocol"}, {" ", "port"}, {" from ", "from"}, {" to ", "to"}, {0}};
+	static const struct word rule[] = {
+		{"", "action"}, {" ", "protocol"}, {" ", "port"}, {" from ", "from"}, {" to ", "to"}, {0}};
 	static const struct word peer[] = {{"", "allowed_ips"}, {" at ", "endpoint"}, {0}};
-	static const struct word expect[] = {
-		{"", "verdict"}, {" ", "from"}, {" by ", "in"}, {" to ", "to"}, {" forward ", "forward"}, {" rule ", "rule"}, {0}};
+	static const struct word expect[] = {{"", "verdict"}, {" ", "from"},	     {" by ", "in"}, {" to ", "to"},
+					     {" forward ", "forward"}, {" rule ", "rule"}, {0}};
 	static const struct word *const kinds[KIND_COUNT] = {
 		[KIND_NODE] = node,	[KIND_POOL] = pool,	      [KIND_FORWARD] = forward, [KIND_SNAT] = snat,
 		[KIND_TUNNEL] = tunnel, [KIND_BLOCKLIST] = blocklist, [KIND_RULE] = rule,
@@ -152,7 +154,8 @@ static const char *describe(struct lines *lines, const struct section *section, 
 			text = arena_printf(lines->scratch, "%s%s%s", text, words->before, value);
 	}
 	for (size_t i = 0; !words_of(section) && i < list->count && text; i++)
-		text = arena_printf(lines->scratch, "%s%s%s %s", text, i ? ", " : "", list->items[i].label, list->items[i].value);
+		text = arena_printf(lines->scratch, "%s%s%s %s", text, i ? ", " : "", list->items[i].label,
+				    list->items[i].value);
 	return text;
 }
 
@@ -174,7 +177,8 @@ static const char *compare(struct lines *lines, const struct properties *before,
 		if (strcmp(now->label, "content") == 0)
 			text = *text ? text : "content changed";
 		else
-			text = join(lines, text, arena_printf(lines->scratch, "%s %s -> %s", now->label, old ? old : "none", now->value));
+			text = join(lines, text, arena_printf(lines->scratch, "%s %s -> %s", now->label,
+							      old ? old : "none", now->value));
 	}
 	for (size_t i = 0; i < before->count && text; i++) {
 		const struct property *old = &before->items[i];
@@ -362,7 +366,7 @@ static int compare_named(struct lines *lines, const struct section *section, con
 			 const void *after_holder)
 {
 	struct entries before = entries_of(section, before_holder), after = entries_of(section, after_holder);
-	struct strmap *old_names, *new_names;
+	struct strmap *old_names = NULL, *new_names = NULL;
 	uint32_t *old_index = arena_array(lines->scratch, after.count, uint32_t);
 	int r = old_index ? index_names(lines, section, &before, &old_names) : -ENOMEM;
 	if (r == 0)

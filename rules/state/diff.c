@@ -1,9 +1,10 @@
 /* The diff's upper half: which tables, chains, sets, counters and sysctls come,
  * go, stay, or are made anew, and the order of all steps. What happens inside
  * a chain or set that stays is in diff_rules.c and diff_content.c. */
+#include "diff.h"
+
 #include "diff_parts.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -237,7 +238,7 @@ int diff_states(const struct state *observed, const struct state *known, const s
 		struct arena *arena, struct steps *ret_steps)
 {
 	struct diff diff = {.arena = arena, .observed = observed, .known = known, .desired = desired};
-	bool empty;
+	bool empty = false;
 	int r = diff_sysctls(&diff);
 	if (r == 0)
 		r = diff_table(&diff, &empty);

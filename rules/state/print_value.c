@@ -26,16 +26,16 @@ static bool make_room(struct text *text, size_t more)
 
 void text_add(struct text *text, const char *format, ...)
 {
-	va_list args;
+	va_list args, again;
 	va_start(args, format);
+	va_copy(again, args);
 	int length = vsnprintf(NULL, 0, format, args);
+	if (length >= 0 && make_room(text, (size_t)length)) {
+		vsnprintf(text->data + text->length, (size_t)length + 1, format, again);
+		text->length += (size_t)length;
+	}
+	va_end(again);
 	va_end(args);
-	if (length < 0 || !make_room(text, (size_t)length))
-		return;
-	va_start(args, format);
-	vsnprintf(text->data + text->length, (size_t)length + 1, format, args);
-	va_end(args);
-	text->length += (size_t)length;
 }
 
 void text_add_quoted(struct text *text, const char *value)
@@ -123,8 +123,8 @@ static void add_ifname(struct text *text, const uint8_t *data, size_t length)
 	char name[STATE_DATA_MAX + 1] = {0};
 	memcpy(name, data, length < STATE_DATA_MAX ? length : STATE_DATA_MAX);
 	/* Fewer bytes than a whole name match its beginning. */
-	if (strlen(name) == length && length < STATE_DATA_MAX)
-		strcat(name, "*");
+	if (length < STATE_DATA_MAX && strlen(name) == length)
+		name[length] = '*';
 	text_add_quoted(text, name);
 }
 

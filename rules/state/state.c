@@ -89,6 +89,20 @@ static bool attached_equal(enum dynset_with with, const struct limit_spec *a, co
 	return false;
 }
 
+static bool bitwise_equal(const struct expr *a, const struct expr *b)
+{
+	return a->bitwise.from_reg == b->bitwise.from_reg && a->bitwise.to_reg == b->bitwise.to_reg &&
+	       a->bitwise.length == b->bitwise.length && data_equal(a->bitwise.mask, b->bitwise.mask, a->bitwise.length) &&
+	       data_equal(a->bitwise.xor, b->bitwise.xor, a->bitwise.length);
+}
+
+static bool hash_equal(const struct expr *a, const struct expr *b)
+{
+	return a->hash.from_reg == b->hash.from_reg && a->hash.length == b->hash.length &&
+	       a->hash.to_reg == b->hash.to_reg && a->hash.modulus == b->hash.modulus && a->hash.seed == b->hash.seed &&
+	       a->hash.offset == b->hash.offset;
+}
+
 static bool lookup_equal(const struct expr *a, const struct expr *b)
 {
 	return a->lookup.reg == b->lookup.reg && a->lookup.invert == b->lookup.invert &&
@@ -128,10 +142,7 @@ bool expr_equal(const struct expr *a, const struct expr *b)
 	case EXPR_FIB:
 		return a->fib.result == b->fib.result && a->fib.flags == b->fib.flags && a->fib.reg == b->fib.reg;
 	case EXPR_BITWISE:
-		return a->bitwise.from_reg == b->bitwise.from_reg && a->bitwise.to_reg == b->bitwise.to_reg &&
-		       a->bitwise.length == b->bitwise.length &&
-		       data_equal(a->bitwise.mask, b->bitwise.mask, a->bitwise.length) &&
-		       data_equal(a->bitwise.xor, b->bitwise.xor, a->bitwise.length);
+		return bitwise_equal(a, b);
 	case EXPR_CMP:
 		return a->cmp.op == b->cmp.op && a->cmp.reg == b->cmp.reg && a->cmp.length == b->cmp.length &&
 		       data_equal(a->cmp.data, b->cmp.data, a->cmp.length);
@@ -157,9 +168,7 @@ bool expr_equal(const struct expr *a, const struct expr *b)
 		return a->numgen.random == b->numgen.random && a->numgen.modulus == b->numgen.modulus &&
 		       a->numgen.offset == b->numgen.offset && a->numgen.reg == b->numgen.reg;
 	case EXPR_HASH:
-		return a->hash.from_reg == b->hash.from_reg && a->hash.length == b->hash.length &&
-		       a->hash.to_reg == b->hash.to_reg && a->hash.modulus == b->hash.modulus &&
-		       a->hash.seed == b->hash.seed && a->hash.offset == b->hash.offset;
+		return hash_equal(a, b);
 	case EXPR_NAT:
 		return a->nat.source == b->nat.source && a->nat.family == b->nat.family &&
 		       a->nat.has_port == b->nat.has_port && a->nat.addr_reg == b->nat.addr_reg &&

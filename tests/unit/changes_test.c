@@ -1,4 +1,6 @@
-/* The lines that tell people what changed between two configurations. */
+/* The lines that tell people what changed between two configurations: what is
+ * new, gone, changed and moved, and that other spellings of the same change
+ * nothing. */
 #include "../../rules/state/changes.h"
 #include "model_help.h"
 
@@ -60,7 +62,8 @@ static void test_new_and_gone(void **unused)
 	const char *small = HEAD "nodes:\n  k1: { address: 192.0.2.11 }\n";
 	const char *large = HEAD
 		NODES POOL FORWARD(", from: [lan]") "rules:\n" RULE("no-smtp", "port: [25, 465], action: drop") "snat:\n"
-						    "  egress: { from: [192.0.2.0/24], out: wan, to: masquerade, reason: out }\n"
+						    "  egress: { from: [192.0.2.0/24], out: wan, "
+						    "to: masquerade, reason: out }\n"
 						    "management: { from: [198.51.100.0/24], ssh: 22, reason: ops }\n"
 						    "floating_ips: [203.0.113.10]\n";
 	assert_string_equal(changes(arena, small, large),
@@ -127,7 +130,8 @@ static void test_expectations_and_peers(void **unused)
 				   "- expectation: drop 198.51.100.7 by wan to 203.0.113.10:22/tcp\n");
 	const char *one = TUNNEL("n3", ""), *two = TUNNEL("n3", ", keepalive: 25s"), *three = TUNNEL("n4", "");
 	assert_string_equal(changes(arena, one, two), "~ tunnel wg0 peer n3: keepalive none -> 25s\n");
-	assert_string_equal(changes(arena, one, three), "+ tunnel wg0 peer n4: [198.18.88.13] (f.yaml:8)\n- tunnel wg0 peer n3\n");
+	assert_string_equal(changes(arena, one, three),
+			    "+ tunnel wg0 peer n4: [198.18.88.13] (f.yaml:8)\n- tunnel wg0 peer n3\n");
 }
 
 static void test_blocklists(void **unused)

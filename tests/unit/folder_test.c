@@ -137,15 +137,17 @@ static void test_read_hostile(void **state)
 	assert_string_equal(read_all(fixture), arena_printf(fixture->arena, "cannot read %s: too large", fixture->config));
 	assert_int_equal(unlink(fixture->config), 0);
 	assert_int_equal(mkfifo(fixture->config, 0644), 0);
-	assert_string_equal(read_all(fixture), arena_printf(fixture->arena, "cannot read %s: not a regular file within the folder",
-							    fixture->config));
+	const char *expected = arena_printf(fixture->arena, "cannot read %s: not a regular file within the folder",
+					    fixture->config);
+	assert_string_equal(read_all(fixture), expected);
 }
 
 static void test_read_file(void **state)
 {
 	struct fixture *fixture = *state;
 	struct source_file file = {0};
-	static const char *const out[] = {"/etc/passwd", "../elsewhere", "conf.d/../../elsewhere", "link", "", "conf.d", "loop"};
+	static const char *const out[] = {"/etc/passwd", "../elsewhere", "conf.d/../../elsewhere", "link",
+					  "",		  "conf.d",	  "loop"};
 	write_text(path(fixture, "../elsewhere"), "secret");
 	assert_int_equal(symlink("/etc/passwd", path(fixture, "link")), 0);
 	assert_int_equal(symlink("loop", path(fixture, "loop")), 0);
@@ -209,7 +211,8 @@ static void test_write(void **state)
 static void test_write_hostile(void **state)
 {
 	struct fixture *fixture = *state;
-	static const char *const names[] = {"../x", "/tmp/folder-test-x", "a/../../x", "out/x", "conf.d/..", "conf.d/", "conf.d"};
+	static const char *const names[] = {"../x",	  "/tmp/folder-test-x", "a/../../x", "out/x",
+					    "conf.d/..", "conf.d/",	       "conf.d"};
 	assert_int_equal(mkdir(path(fixture, "../outside"), 0755), 0);
 	assert_int_equal(symlink("../outside", path(fixture, "out")), 0);
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

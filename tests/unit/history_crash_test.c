@@ -323,7 +323,8 @@ static int run_child(const struct scenario *scenario, enum disk_fault kind, size
 static void test_every_call(void **unused)
 {
 	(void)unused;
-	static const char *const names[] = {"fine", "fails", "full", "killed", "power out", "power out, names kept", "power out, mixed"};
+	static const char *const names[] = {"fine",	   "fails",		    "full",	       "killed",
+					    "power out", "power out, names kept", "power out, mixed"};
 	size_t ended = 0, refused = 0;
 	for (size_t s = 0; s < sizeof(scenarios) / sizeof(scenarios[0]); s++) {
 		const struct scenario *scenario = &scenarios[s];
@@ -337,8 +338,9 @@ static void test_every_call(void **unused)
 				bool good = status == DISK_EXIT ? old || new : status == 1 ? old : new;
 				if (!good || status == 3)
 					fail_msg("%s, %s at call %zu: status %d; committed %u, newest %u, pending %d, \"%s\", "
-						 "\"%s\", \"%s\"", scenario->name, names[kind], call, status, found.committed,
-						 found.newest, found.pending, found.draining, found.main_file, found.extra_file);
+						 "\"%s\", \"%s\"",
+						 scenario->name, names[kind], call, status, found.committed, found.newest,
+						 found.pending, found.draining, found.main_file, found.extra_file);
 				ended += status == DISK_EXIT;
 				refused += status == 1;
 				if (status == 2)

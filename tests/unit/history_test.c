@@ -330,7 +330,8 @@ static void test_hostile_records(void **state)
 	static const char *const texts[] = {
 		"", "0", "null", "[]", "{}", "{\"revision\":-1}", "{\"revision\":99999999999}", "{\"revision\":\"1\"}",
 		"{\"revision\":1,\"revision\":2}", "\xff\xfe", "{\"revision\":1,\"files\":[{}]}",
-		"{\"revision\":1,\"time\":1,\"files\":[{\"name\":\"../../etc/passwd\",\"stored\":\"x\",\"sha256\":\"\",\"size\":1}]}",
+		"{\"revision\":1,\"time\":1,\"files\":[{\"name\":\"../../etc/passwd\",\"stored\":\"x\",\"sha256\":\"\","
+		"\"size\":1}]}",
 		"{\"revision\":1,\"time\":1,\"files\":{}}", "{\"revision\":2,\"time\":1,\"files\":[]}",
 		"{\"revision\":1,\"previous\":0,\"deadline\":1,\"boot_id\":"
 		"\"0123456789012345678901234567890123456789012345\",\"monotonic_deadline\":1}",
