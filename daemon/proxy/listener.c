@@ -44,6 +44,8 @@ static struct listener *find(const struct worker *worker, uint32_t id)
 static void prepare(int fd)
 {
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+	/* The ACK of a request waits for the answer to go with it. */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &(int){0}, sizeof(int));
 	(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &(int){1}, sizeof(int));
 	(void)fcntl(fd, F_SETFL, O_NONBLOCK);
 }
@@ -80,7 +82,8 @@ static void watch_all(struct worker *worker, bool on)
 		struct listener *listener = worker->listeners[i];
 		if (!listener->named)
 			continue;
-		struct epoll_event event = {.events = on ? EPOLLIN : 0, .data.u64 = (uint64_t)(uintptr_t)listener | TAG_LISTENER};
+		struct epoll_event event = {.events = on ? EPOLLIN : 0,
+					    .data.u64 = (uint64_t)(uintptr_t)listener | TAG_LISTENER};
 		(void)epoll_ctl(worker->epoll, EPOLL_CTL_MOD, listener->fd, &event);
 	}
 }
@@ -364,7 +367,8 @@ void listeners_commit(struct worker *worker, struct listener_plan **plan)
 		listener->named = true;
 		listener->address = entry->as->address;
 		listener->port = entry->as->port;
-		listener->service = entry->as->forward == PROXY_FORWARD_NONE ? NULL : worker->services.items[entry->as->forward];
+		uint32_t forward = entry->as->forward;
+		listener->service = forward == PROXY_FORWARD_NONE ? NULL : worker->services.items[forward];
 		free(listener->exact);
 		listener->exact = entry->exact;
 		listener->exact_count = entry->exact_count;

@@ -1,4 +1,6 @@
-/* Owns the pool of pipes. Never blocks, never grows past its bound. */
+/* Owns the pool of pipes: how many there may be, their size, and that only
+ * empty ones are lent again. Never blocks, never grows past its bound, moves no
+ * data. */
 #include "pipe.h"
 
 #include <fcntl.h>

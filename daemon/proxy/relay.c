@@ -189,7 +189,9 @@ static enum relay_result finish(struct side *from, struct side *to)
 {
 	if (from->state & SIDE_RESET)
 		return RELAY_CUT;
-	if (!(to->state & SIDE_SHUT)) {
+	/* Where this was the last thing to be done, closing the sockets says it as well. */
+	bool last = (to->state & SIDE_END) && !in_flight(to);
+	if (!(to->state & SIDE_SHUT) && !last) {
 		to->state |= SIDE_SHUT;
 		(void)shutdown(to->fd, SHUT_WR);
 	}

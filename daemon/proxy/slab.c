@@ -1,4 +1,6 @@
-/* Owns one anonymous mapping per slab. Not thread-safe. */
+/* Owns one anonymous mapping per slab and the chain of what is free in it. Knows
+ * nothing of the objects but their size. Not thread-safe: each worker has its
+ * own. */
 #include "slab.h"
 
 #include <errno.h>

@@ -187,7 +187,7 @@ static void expire(struct worker *worker)
 /* One turn. Listeners change only after the batch: an event in it may be theirs. */
 static int turn(struct worker *worker)
 {
-	struct epoll_event events[EVENT_BATCH];
+	static struct epoll_event events[EVENT_BATCH]; /* static: nothing has to clear it each time */
 	int wait = worker->going ? 0 : wheel_wait(&worker->wheel, worker->now);
 	int count = epoll_wait(worker->epoll, events, EVENT_BATCH, wait);
 	if (count < 0 && errno != EINTR)

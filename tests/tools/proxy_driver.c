@@ -59,6 +59,7 @@ static void start_worker(int index)
 	int pair[2];
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		err(1, "socketpair");
+	fflush(stdout); /* a child must not write it a second time */
 	pid_t pid = fork();
 	if (pid < 0)
 		err(1, "fork");
@@ -69,6 +70,9 @@ static void start_worker(int index)
 		if (pair[1] != MSG_FD && (dup2(pair[1], MSG_FD) < 0 || close(pair[1]) < 0))
 			err(1, "dup2");
 		(void)fcntl(MSG_FD, F_SETFD, FD_CLOEXEC);
+		/* Who reads our output must see its end although the workers live on. */
+		if (!freopen("/dev/null", "w", stdout) || !freopen("/dev/null", "r", stdin))
+			err(1, "/dev/null");
 		int error = proxy_worker_main(index, workers.count);
 		if (error)
 			fprintf(stderr, "worker %d: %s\n", index, strerror(-error));
@@ -84,7 +88,7 @@ static int wait_for(int index, enum msg_type type, uint32_t id, struct msg_buffe
 {
 	for (;;) {
 		struct pollfd poll_fd = {.fd = workers.sockets[index], .events = POLLIN};
-		if (poll(&poll_fd, 1, 5000) <= 0)
+		if (poll(&poll_fd, 1, 30000) <= 0)
 			return -ETIMEDOUT;
 		int got = msg_receive(workers.sockets[index], buffer, ret_msg);
 		if (got <= 0)

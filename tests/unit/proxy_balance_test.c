@@ -1,4 +1,6 @@
-/* Balancing: fair, sticky, and never a backend that must not be taken. */
+/* Balancing: fair, sticky, and never a backend that must not be taken. What is
+ * counted here are choices over fixed lists of backends; nothing is random, so
+ * the bounds are exact or far from what the hash gives. */
 #include "../../daemon/proxy/balance.h"
 
 #include <errno.h>

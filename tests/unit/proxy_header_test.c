@@ -1,4 +1,6 @@
-/* PROXY headers, byte for byte, as the protocol's text gives them. */
+/* PROXY headers, byte for byte, as the protocol's text gives them; each is
+ * written into a buffer whose other bytes must stay what they were. And the way
+ * from socket addresses and back. */
 #include "../../daemon/proxy/header.h"
 
 #include <netinet/in.h>

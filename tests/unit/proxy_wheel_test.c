@@ -1,4 +1,6 @@
-/* The timer wheel: never early, at most a tick late, and nothing lost. */
+/* The timer wheel: never early, at most a tick late, nothing lost and nothing
+ * fired that was removed. The clock is a number, so no time passes; the last test
+ * drives it at random against a plain array. */
 #include "../../daemon/proxy/wheel.h"
 
 #include <setjmp.h>
@@ -101,7 +103,8 @@ static void agrees_with_a_plain_list(void **state)
 			long index = fired - entries;
 			bool within_span = deadlines[index] <= now + WHEEL_TICK_MS * WHEEL_SLOTS;
 			assert_true(deadlines[index] != 0);
-			if (within_span && deadlines[index] > now) /* fired at the end of the span: only when it was beyond it */
+			/* Fired at the end of the span: only when it was beyond it. */
+			if (within_span && deadlines[index] > now)
 				wheel_add(&wheel, fired, deadlines[index]);
 			else
 				deadlines[index] = 0;

@@ -6,6 +6,7 @@ proxy_driver (which plays main), and sockets on both sides that a test holds.
 import contextlib
 import ipaddress
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -13,7 +14,7 @@ import time
 
 from .client import connect, read_exactly
 from .edged import BUILD
-from .namespace import Namespace, ip
+from .namespace import Namespace, ip, process_alive
 from .wait import until
 
 CLIENT, CLIENT6 = "198.51.100.77", "2001:db8:51::77"
@@ -62,11 +63,11 @@ class Site:
 class Proxy:
     """Workers and the main that is played for them."""
 
-    def __init__(self, site, workers=1, nofile=None):
+    def __init__(self, site, workers=1, nofile=None, driver=None):
         self.site, self.count = site, workers
-        self.process = site.edge.start(
-            os.environ.get("PROXY_DRIVER", f"{BUILD}/tests/tools/proxy_driver"), workers, *([nofile] if nofile else []),
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=None, text=True)
+        driver = driver or os.environ.get("PROXY_DRIVER", f"{BUILD}/tests/tools/proxy_driver")
+        self.process = site.edge.start(driver, workers, *([nofile] if nofile else []), stdin=subprocess.PIPE,
+                                       stdout=subprocess.PIPE, stderr=None, text=True)
         self.logged, self.lines = [], []
         self.pids = [int(self._answer().split()[2]) for _ in range(workers)]
 
@@ -149,6 +150,9 @@ class Proxy:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait(5)
+        for pid in self.pids:  # a driver that died leaves them behind, as a main would
+            if process_alive(pid):
+                os.kill(pid, signal.SIGKILL)
         self.process.stdout.close()
 
 
