@@ -29,8 +29,8 @@ static void print_way(struct cli *cli, const json_t *answer)
 	bool by_kernel = strcmp(js_text(answer, "plane"), "kernel") == 0;
 	bool several = json_array_size(json_object_get(answer, "nodes")) > 1;
 	if (*nodes)
-		cli_line(cli, "It goes to port %" PRId64 " of %s%s, %s.", js_int(answer, "target_port"), several ? "one of " : "",
-			 nodes, by_kernel ? "by the kernel" : "through the user-space forwarder");
+		cli_line(cli, "It goes to port %" PRId64 " of %s%s, %s.", js_int(answer, "target_port"),
+			 several ? "one of " : "", nodes, by_kernel ? "by the kernel" : "through the user-space forwarder");
 	if (*nodes)
 		cli_line(cli, "The node sees %s as the source.", js_bool(answer, "snat") ? "the edge's own address" :
 			 "the client's own address");

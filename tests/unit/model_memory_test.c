@@ -85,7 +85,7 @@ static int open_list(void *context, const char *name, struct source_file *ret_fi
 
 static int load(struct arena *arena, struct model **ret_model, size_t *ret_errors)
 {
-	const struct source_file files[] = {{.name = "f.yaml", .text = yaml, .length = sizeof(yaml) - 1}, {"conf.d/more.yaml", more, sizeof(more) - 1}};
+	const struct source_file files[] = {{"f.yaml", yaml, sizeof(yaml) - 1}, {"conf.d/more.yaml", more, sizeof(more) - 1}};
 	const struct source_set sources = {.main = files, .main_count = 2, .open = open_list};
 	struct diag_list diags;
 	diag_init(&diags, arena);
