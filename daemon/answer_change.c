@@ -13,7 +13,8 @@
 #define CONFIRM_MOST (7u * 24 * 3600)
 
 /* The files of the body, or those of the configuration folder. 0, or -EINVAL after an answer. */
-static int request_files(struct server *server, struct request *request, struct source_files *ret_files, bool *ret_given)
+static int request_files(struct server *server, struct request *request, struct source_files *ret_files,
+			 bool *ret_given)
 {
 	json_t *list = json_object_get(request->body, "files");
 	const char *error = NULL;
@@ -63,8 +64,9 @@ void answer_check(struct server *server, struct request *request)
 	diag_init(&diags, request->arena);
 	int r = apply_load(server, &files, request->arena, &diags, &model);
 	diag_sort(&diags);
-	respond_json(server, request->id, 200, json_pack("{s:b, s:o, s:o}", "ok", r == 0, "errors", show_diags(&diags, DIAG_ERROR),
-						       "warnings", show_diags(&diags, DIAG_WARNING)));
+	respond_json(server, request->id, 200,
+		     json_pack("{s:b, s:o, s:o}", "ok", r == 0, "errors", show_diags(&diags, DIAG_ERROR), "warnings",
+			       show_diags(&diags, DIAG_WARNING)));
 }
 
 /* {summary, steps, ..}: what would change. */
@@ -77,7 +79,7 @@ static void plan(struct server *server, struct request *request, struct source_f
 	diag_sort(&diags);
 	if (r < 0) {
 		respond_error(server, request->id, 422, &diags, "the configuration has %zu error%s", diags.errors,
-			    diags.errors == 1 ? "" : "s");
+			      diags.errors == 1 ? "" : "s");
 		return;
 	}
 	struct apply_result summary = {0};
@@ -88,9 +90,10 @@ static void plan(struct server *server, struct request *request, struct source_f
 		return;
 	}
 	respond_json(server, request->id, 200,
-		   json_pack("{s:b, s:o, s:o, s:o}", "changes", report.step_count || summary.summary_count, "summary",
-			     text_list(summary.summary, summary.summary_count), "steps", text_list(report.steps, report.step_count),
-			     "warnings", show_diags(&diags, DIAG_WARNING)));
+		     json_pack("{s:b, s:o, s:o, s:o}", "changes", report.step_count || summary.summary_count, "summary",
+			       text_list(summary.summary, summary.summary_count), "steps",
+			       text_list(report.steps, report.step_count), "warnings",
+			       show_diags(&diags, DIAG_WARNING)));
 }
 
 void answer_plan(struct server *server, struct request *request)
@@ -118,12 +121,13 @@ static void reply_applied(struct server *server, struct request *request, const 
 		return;
 	}
 	respond_json(server, request->id, 200,
-		   json_pack("{s:i, s:b, s:o, s:I, s:o, s:o, s:{s:I, s:I, s:I, s:I}}", "revision", (int)result->revision, "changed",
-			     result->changed, "summary", text_list(result->summary, result->summary_count), "steps",
-			     (json_int_t)result->report.step_count, "warnings", show_diags(diags, DIAG_WARNING), "pending",
-			     pending_json(server), "took_ms", "load", (json_int_t)result->load_ms, "diff",
-			     (json_int_t)result->report.diff_ms, "commit", (json_int_t)result->report.commit_ms, "verify",
-			     (json_int_t)result->report.verify_ms));
+		     json_pack("{s:i, s:b, s:o, s:I, s:o, s:o, s:{s:I, s:I, s:I, s:I}}", "revision",
+			       (int)result->revision, "changed", result->changed, "summary",
+			       text_list(result->summary, result->summary_count), "steps",
+			       (json_int_t)result->report.step_count, "warnings", show_diags(diags, DIAG_WARNING),
+			       "pending", pending_json(server), "took_ms", "load", (json_int_t)result->load_ms, "diff",
+			       (json_int_t)result->report.diff_ms, "commit", (json_int_t)result->report.commit_ms,
+			       "verify", (json_int_t)result->report.verify_ms));
 }
 
 void answer_apply(struct server *server, struct request *request)
@@ -131,8 +135,10 @@ void answer_apply(struct server *server, struct request *request)
 	json_t *confirm = json_object_get(request->body, "confirm_within_seconds");
 	json_t *base = json_object_get(request->body, "base");
 	const char *message = json_string_value(json_object_get(request->body, "message"));
-	if (confirm && (!json_is_integer(confirm) || json_integer_value(confirm) < 1 || json_integer_value(confirm) > CONFIRM_MOST)) {
-		respond_error(server, request->id, 400, NULL, "confirm_within_seconds is a number from 1 to %u", CONFIRM_MOST);
+	if (confirm && (!json_is_integer(confirm) || json_integer_value(confirm) < 1 ||
+			json_integer_value(confirm) > CONFIRM_MOST)) {
+		respond_error(server, request->id, 400, NULL, "confirm_within_seconds is a number from 1 to %u",
+			      CONFIRM_MOST);
 		return;
 	}
 	if (message && strlen(message) > MESSAGE_MOST) {
@@ -140,8 +146,9 @@ void answer_apply(struct server *server, struct request *request)
 		return;
 	}
 	if (json_is_integer(base) && json_integer_value(base) != server->revision) {
-		respond_error(server, request->id, 409, NULL, "revision %u is in force, the change was made on %lld: look at it again",
-			    server->revision, (long long)json_integer_value(base));
+		respond_error(server, request->id, 409, NULL,
+			      "revision %u is in force, the change was made on %lld: look at it again",
+			      server->revision, (long long)json_integer_value(base));
 		return;
 	}
 	bool given;
@@ -170,9 +177,11 @@ void answer_confirm(struct server *server, struct request *request)
 	if (r == -ENOENT)
 		respond_error(server, request->id, 409, NULL, "nothing waits for a confirmation");
 	else if (r == -ETIME)
-		respond_error(server, request->id, 409, NULL, "too late: the deadline has passed, the former revision comes back");
+		respond_error(server, request->id, 409, NULL,
+			      "too late: the deadline has passed, the former revision comes back");
 	else if (r < 0)
-		respond_error(server, request->id, 500, NULL, "the confirmation could not be written: %s; it is still pending", strerror(-r));
+		respond_error(server, request->id, 500, NULL,
+			      "the confirmation could not be written: %s; it is still pending", strerror(-r));
 	else
 		respond_json(server, request->id, 200, json_pack("{s:i}", "revision", (int)revision));
 }
@@ -199,7 +208,8 @@ void answer_rollback(struct server *server, struct request *request)
 	const char *message = json_string_value(json_object_get(request->body, "message"));
 	json_int_t wanted = json_is_integer(to) ? json_integer_value(to) : revision_before(server, request->arena);
 	if (wanted < 1 || wanted > UINT32_MAX) {
-		respond_error(server, request->id, 404, NULL, "there is no revision before %u (see `edgectl history`)", server->revision);
+		respond_error(server, request->id, 404, NULL, "there is no revision before %u (see `edgectl history`)",
+			      server->revision);
 		return;
 	}
 	if (!message)
@@ -222,7 +232,8 @@ void answer_flush(struct server *server, struct request *request)
 		respond_error(server, request->id, 500, NULL, "%s", report.error);
 		return;
 	}
-	log_warning("apply", "%s removed the ruleset: this machine filters nothing until the next apply or start", request->user);
+	log_warning("apply", "%s removed the ruleset: this machine filters nothing until the next apply or start",
+		    request->user);
 	server->revision = 0;
 	respond_json(server, request->id, 200, json_object());
 }
@@ -231,7 +242,8 @@ static void set_draining(struct server *server, struct request *request, bool dr
 {
 	const struct model *model = engine_model(server->engine);
 	if (!model || !model_find_node(model, request->name)) {
-		respond_error(server, request->id, 404, NULL, "no node is called \"%s\" (see `edgectl show nodes`)", request->name);
+		respond_error(server, request->id, 404, NULL, "no node is called \"%s\" (see `edgectl show nodes`)",
+			      request->name);
 		return;
 	}
 	if (runtime_set_draining(server->runtime, request->name, draining) < 0) {
@@ -275,8 +287,9 @@ static int ban_prefix(struct server *server, struct request *request, const char
 	int r = text ? prefix_parse(text, strlen(text), ret_prefix) : -EINVAL;
 	char right[PREFIX_TEXT_MAX];
 	if (r == -ERANGE)
-		respond_error(server, request->id, 400, NULL, "\"%s\" has bits set behind its length (%s would be right)", text,
-			    prefix_format(ret_prefix, right));
+		respond_error(server, request->id, 400, NULL,
+			      "\"%s\" has bits set behind its length (%s would be right)", text,
+			      prefix_format(ret_prefix, right));
 	else if (r < 0)
 		respond_error(server, request->id, 400, NULL, "\"%s\" is no address or prefix", text ? text : "");
 	return r;
@@ -294,7 +307,8 @@ void answer_ban(struct server *server, struct request *request)
 		return;
 	}
 	if (hits_management(engine_model(server->engine), &prefix)) {
-		respond_error(server, request->id, 409, NULL, "%s holds management addresses: a ban would lock you out", address);
+		respond_error(server, request->id, 409, NULL, "%s holds management addresses: a ban would lock you out",
+			      address);
 		return;
 	}
 	uint64_t now = server_now(), expires = seconds ? now + (uint64_t)json_integer_value(seconds) : 0;
@@ -311,13 +325,14 @@ void answer_ban(struct server *server, struct request *request)
 	log_info("apply", "%s bans %s", request->user, address);
 	char text[PREFIX_TEXT_MAX];
 	respond_json(server, request->id, 200,
-		   json_pack("{s:s, s:o}", "address", prefix_format(&prefix, text), "expires", show_time(expires)));
+		     json_pack("{s:s, s:o}", "address", prefix_format(&prefix, text), "expires", show_time(expires)));
 }
 
 static int unban_packets(struct server *server, const struct prefix *prefix)
 {
 	const struct state *desired = engine_desired(server->engine);
-	const struct set *set = desired ? state_set(desired, prefix->addr.family == FAMILY_V4 ? "bans4" : "bans6") : NULL;
+	const struct set *set =
+		desired ? state_set(desired, prefix->addr.family == FAMILY_V4 ? "bans4" : "bans6") : NULL;
 	if (!set)
 		return -ENOENT;
 	struct addr unit = addr_source_unit(&prefix->addr);
@@ -333,7 +348,8 @@ void answer_unban(struct server *server, struct request *request)
 	int by_operator = runtime_unban(server->runtime, &prefix);
 	int by_packets = unban_packets(server, &prefix);
 	if (!by_operator && by_packets < 0) {
-		respond_error(server, request->id, 404, NULL, "%s is not banned (see `edgectl show bans`)", request->name);
+		respond_error(server, request->id, 404, NULL, "%s is not banned (see `edgectl show bans`)",
+			      request->name);
 		return;
 	}
 	apply_save_runtime(server);

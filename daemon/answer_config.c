@@ -49,9 +49,11 @@ static int load(struct server *server, struct request *request, int64_t revision
 {
 	const char *error = NULL;
 	int r = revision < 1 ? -ENOENT
-			     : history_load(server->history, (uint32_t)revision, request->arena, ret_files, ret_count, &error);
+			     : history_load(server->history, (uint32_t)revision, request->arena, ret_files, ret_count,
+					    &error);
 	if (r < 0)
-		respond_error(server, request->id, 404, NULL, "%s", error ? error : "there is no such revision (see `edgectl history`)");
+		respond_error(server, request->id, 404, NULL, "%s",
+			      error ? error : "there is no such revision (see `edgectl history`)");
 	return r;
 }
 
@@ -62,8 +64,9 @@ void answer_config(struct server *server, struct request *request)
 	int64_t revision = revision_of(server, request, "revision", server->revision);
 	if (revision < 0 || load(server, request, revision, &files, &count) < 0)
 		return;
-	respond_json(server, request->id, 200,
-		   json_pack("{s:I, s:o}", "revision", (json_int_t)revision, "files", files_json(request, files, count)));
+	respond_json(
+		server, request->id, 200,
+		json_pack("{s:I, s:o}", "revision", (json_int_t)revision, "files", files_json(request, files, count)));
 }
 
 static const struct source_file *find(const struct source_file *files, size_t count, const char *name)
@@ -113,8 +116,9 @@ void answer_config_running(struct server *server, struct request *request)
 	for (size_t i = 0; i < committed_count; i++)
 		if (!find(files, count, committed[i].name))
 			json_array_append_new(differs, show_text(committed[i].name));
-	respond_json(server, request->id, 200, json_pack("{s:i, s:o, s:o}", "revision", (int)server->revision, "differs", differs,
-						       "files", files_json(request, files, count)));
+	respond_json(server, request->id, 200,
+		     json_pack("{s:i, s:o, s:o}", "revision", (int)server->revision, "differs", differs, "files",
+			       files_json(request, files, count)));
 }
 
 void answer_history(struct server *server, struct request *request)
@@ -161,6 +165,7 @@ void answer_diff(struct server *server, struct request *request)
 	json_t *lines = json_array();
 	for (size_t i = 0; i < changes.count; i++)
 		json_array_append_new(lines, show_text(changes.lines[i]));
-	respond_json(server, request->id, 200, json_pack("{s:I, s:I, s:o, s:o}", "from", (json_int_t)first, "to", (json_int_t)second,
-						       "diff", show_text(text), "changes", lines));
+	respond_json(server, request->id, 200,
+		     json_pack("{s:I, s:I, s:o, s:o}", "from", (json_int_t)first, "to", (json_int_t)second, "diff",
+			       show_text(text), "changes", lines));
 }

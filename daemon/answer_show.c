@@ -20,7 +20,7 @@ bool answer_ready(struct server *server, struct request *request)
 	if (engine_model(server->engine))
 		return true;
 	respond_error(server, request->id, 409, NULL, "no configuration is in force yet%s%s",
-		    server->closed_why ? ": " : "", server->closed_why ? server->closed_why : "");
+		      server->closed_why ? ": " : "", server->closed_why ? server->closed_why : "");
 	return false;
 }
 
@@ -48,7 +48,8 @@ static void fill_dynamics(struct server *server, struct request *request, struct
 		struct dynamic_element *elements;
 		size_t count;
 		if (!set->dynamic || strncmp(set->name, prefix, strlen(prefix)) != 0 ||
-		    server->kernel->ops->dynamic_elements(server->kernel, set->name, request->arena, &elements, &count) < 0)
+		    server->kernel->ops->dynamic_elements(server->kernel, set->name, request->arena, &elements,
+							  &count) < 0)
 			continue;
 		list[show->dynamic_count++] = (struct show_dynamic){set->name, elements, count};
 	}
@@ -61,8 +62,8 @@ static json_t *status_pending(struct server *server)
 	if (!history_pending(server->history, &pending))
 		return json_null();
 	uint64_t left = history_pending_seconds_left(&pending);
-	return json_pack("{s:i, s:o, s:I}", "revision", (int)pending.revision, "deadline", show_time(server_now() + left),
-			 "seconds_left", (json_int_t)left);
+	return json_pack("{s:i, s:o, s:I}", "revision", (int)pending.revision, "deadline",
+			 show_time(server_now() + left), "seconds_left", (json_int_t)left);
 }
 
 static json_t *status_inactive(const struct model *model)
@@ -75,10 +76,12 @@ static json_t *status_inactive(const struct model *model)
 	}
 	if (model && model->tunnel_count)
 		json_array_append_new(list, json_pack("{s:s, s:s}", "section", "wireguard", "why",
-						      "tunnels are not part of this version yet: nodes behind one count as down"));
+						      "tunnels are not part of this version yet: nodes behind one "
+						      "count as down"));
 	if (headers)
 		json_array_append_new(list, json_pack("{s:s, s:s}", "section", "forwards.*.via", "why",
-						      "the kernel path for the PROXY header is not part of this version yet: the user-space forwarder serves these forwards"));
+						      "the kernel path for the PROXY header is not part of this "
+						      "version yet: the user-space forwarder serves these forwards"));
 	if (syn)
 		json_array_append_new(list, json_pack("{s:s, s:s}", "section", "forwards.*.synproxy", "why",
 						      "synproxy is not part of this version yet"));
@@ -90,12 +93,14 @@ static json_t *status_roles(struct server *server)
 	struct role_info list[ROLES_MOST];
 	size_t count = roles_list(server->roles, list, ROLES_MOST);
 	json_t *roles = json_array();
-	json_array_append_new(roles, json_pack("{s:s, s:i, s:s}", "name", "main", "pid", (int)getpid(), "state", "running"));
+	json_array_append_new(roles,
+			      json_pack("{s:s, s:i, s:s}", "name", "main", "pid", (int)getpid(), "state", "running"));
 	for (size_t i = 0; i < count; i++) {
 		char name[32];
-		snprintf(name, sizeof(name), list[i].role == ROLE_PROXY ? "%s %u" : "%s", role_names[list[i].role], list[i].index);
-		json_array_append_new(roles, json_pack("{s:s, s:i, s:s}", "name", name, "pid", (int)list[i].pid, "state",
-						       list[i].state));
+		snprintf(name, sizeof(name), list[i].role == ROLE_PROXY ? "%s %u" : "%s", role_names[list[i].role],
+			 list[i].index);
+		json_array_append_new(roles, json_pack("{s:s, s:i, s:s}", "name", name, "pid", (int)list[i].pid,
+						       "state", list[i].state));
 	}
 	return roles;
 }
@@ -130,13 +135,15 @@ void answer_status(struct server *server, struct request *request)
 	if (server->closed_why)
 		json_array_insert_new(warnings, 0, show_text(server->closed_why));
 	const struct state *desired = engine_desired(server->engine);
-	json_t *json = json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:{s:i, s:i}, s:{s:b, s:I, s:b}, s:o, s:o, s:{s:i, s:i, s:i}}",
-		"version", EDGED_VERSION, "revision", (int)server->revision, "applied_at", show_time(server->applied_at),
-		"pending", status_pending(server), "warnings", warnings, "inactive", status_inactive(show.model),
-		"planes", "kernel", kernel, "proxy", proxy,
-		"kernel", "owner", desired && desired->owner, "generation", (json_int_t)engine_generation(server->engine),
-		"in_sync", engine_in_sync(server->engine), "roles", status_roles(server), "nodes", status_nodes(&show),
-		"forwards", "total", total, "up", total - down, "down", down);
+	json_t *json = json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:{s:i, s:i}, s:{s:b, s:I, s:b}, s:o, s:o, s:{s:i, "
+				 "s:i, s:i}}",
+				 "version", EDGED_VERSION, "revision", (int)server->revision, "applied_at",
+				 show_time(server->applied_at), "pending", status_pending(server), "warnings", warnings,
+				 "inactive", status_inactive(show.model), "planes", "kernel", kernel, "proxy", proxy,
+				 "kernel", "owner", desired && desired->owner, "generation",
+				 (json_int_t)engine_generation(server->engine), "in_sync",
+				 engine_in_sync(server->engine), "roles", status_roles(server), "nodes",
+				 status_nodes(&show), "forwards", "total", total, "up", total - down, "down", down);
 	respond_json(server, request->id, 200, json);
 }
 
@@ -255,12 +262,13 @@ static json_t *explain_json(const struct answer *answer)
 		json_array_append_new(nodes, show_text(answer->nodes[i]->name));
 	for (size_t i = 0; i < answer->step_count; i++)
 		json_array_append_new(steps, show_text(answer->steps[i]));
-	return json_pack("{s:s, s:s, s:o, s:o, s:i, s:o, s:s, s:o, s:i, s:b, s:o, s:o}",
-		"verdict", verdict_names[answer->verdict], "by", decided_by_names[answer->by], "name", show_text(answer->name),
-		"file", show_text(answer->at.file), "line", (int)answer->at.line,
-		"forward", show_text(answer->forward ? answer->forward->name : NULL), "plane", plane_names[answer->plane],
-		"nodes", nodes, "target_port", (int)answer->target_port, "snat", answer->snat,
-		"snat_rule", show_text(answer->snat_rule ? answer->snat_rule->name : NULL), "steps", steps);
+	return json_pack("{s:s, s:s, s:o, s:o, s:i, s:o, s:s, s:o, s:i, s:b, s:o, s:o}", "verdict",
+			 verdict_names[answer->verdict], "by", decided_by_names[answer->by], "name",
+			 show_text(answer->name), "file", show_text(answer->at.file), "line", (int)answer->at.line,
+			 "forward", show_text(answer->forward ? answer->forward->name : NULL), "plane",
+			 plane_names[answer->plane], "nodes", nodes, "target_port", (int)answer->target_port, "snat",
+			 answer->snat, "snat_rule", show_text(answer->snat_rule ? answer->snat_rule->name : NULL),
+			 "steps", steps);
 }
 
 void answer_explain(struct server *server, struct request *request)
@@ -274,12 +282,14 @@ void answer_explain(struct server *server, struct request *request)
 	const char *error = NULL;
 	const struct model *model = engine_model(server->engine);
 	if (!from || !to || question_parse(model, from, to, in, request->arena, &question, &error) < 0) {
-		respond_error(server, request->id, 400, NULL, "%s", error ? error : "explain takes from and to, and may take in");
+		respond_error(server, request->id, 400, NULL, "%s",
+			      error ? error : "explain takes from and to, and may take in");
 		return;
 	}
 	struct surroundings around = own_addresses(request->arena);
 	struct answer answer;
-	if (ask_packet(model, runtime_view(server->runtime, server_now()), &around, &question, request->arena, &answer) < 0) {
+	if (ask_packet(model, runtime_view(server->runtime, server_now()), &around, &question, request->arena,
+		       &answer) < 0) {
 		respond_error(server, request->id, 500, NULL, "out of memory");
 		return;
 	}

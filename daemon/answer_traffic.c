@@ -86,7 +86,8 @@ void answer_connections(struct server *server, struct request *request)
 	const char *forward = request_query(request, "forward");
 	const struct model *model = engine_model(server->engine);
 	if (forward && model && !model_find_forward(model, forward)) {
-		respond_error(server, request->id, 404, NULL, "no forward is called \"%s\" (see `edgectl show forwards`)", forward);
+		respond_error(server, request->id, 404, NULL,
+			      "no forward is called \"%s\" (see `edgectl show forwards`)", forward);
 		return;
 	}
 	gather_start(server, GATHER_CONNECTIONS, request->id, forward, connections_done);
@@ -198,7 +199,8 @@ static void metrics_process(struct server *server, struct arena *arena, struct m
 	size_t count = roles_list(server->roles, list, 300);
 	roles[0] = (struct metrics_role){.role = "main", .running = true};
 	for (size_t i = 0; i < count; i++)
-		roles[i + 1] = (struct metrics_role){role_names[list[i].role], list[i].index, list[i].pid != 0, list[i].restarts};
+		roles[i + 1] = (struct metrics_role){role_names[list[i].role], list[i].index, list[i].pid != 0,
+						     list[i].restarts};
 	metrics->roles = roles;
 	metrics->role_count = count + 1;
 }

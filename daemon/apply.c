@@ -102,7 +102,8 @@ static void remember_warnings(struct server *server, const struct diag_list *dia
 	diag_init(&warnings, arena);
 	for (size_t i = 0; i < diags->count; i++)
 		if (diags->items[i].severity == DIAG_WARNING)
-			diag_add(&warnings, DIAG_WARNING, diags->items[i].at, diags->items[i].path, "%s", diags->items[i].text);
+			diag_add(&warnings, DIAG_WARNING, diags->items[i].at, diags->items[i].path, "%s",
+				 diags->items[i].text);
 	arena_free(&server->warnings_arena);
 	server->warnings_arena = arena;
 	server->warnings = warnings;
@@ -129,7 +130,8 @@ static int bring_up(struct server *server, struct model **model, bool must_liste
 		fail(result, 500, text);
 		/* Sockets that were bound for what did not come. */
 		if (engine_model(server->engine))
-			push_send(server->push, engine_model(server->engine), runtime_view(server->runtime, now), server->roles);
+			push_send(server->push, engine_model(server->engine), runtime_view(server->runtime, now),
+				  server->roles);
 		return r;
 	}
 	runtime_keep_only(server->runtime, engine_model(server->engine));
@@ -146,7 +148,7 @@ static int bring_up(struct server *server, struct model **model, bool must_liste
 }
 
 void apply_summarise(const struct model *before, const struct model *after, struct arena *arena,
-		      struct apply_result *result)
+		     struct apply_result *result)
 {
 	struct changes changes;
 	if (changes_list(before, after, arena, &changes) == 0) {
@@ -167,7 +169,8 @@ static void write_folder(struct server *server, const struct source_files *files
 /* The very files of the revision in force? Then there is no new one to make. */
 static bool is_in_force(struct server *server, const struct source_files *files, struct arena *arena)
 {
-	return server->revision && server->revision == history_committed(server->history) && engine_in_sync(server->engine) &&
+	return server->revision && server->revision == history_committed(server->history) &&
+	       engine_in_sync(server->engine) &&
 	       history_same(server->history, server->revision, files->items, files->count, arena);
 }
 
@@ -191,7 +194,11 @@ static void apply_checked(struct server *server, const struct apply_request *req
 	uint64_t start = monotonic_ms();
 	struct history_pending pending;
 	if (history_pending(server->history, &pending)) {
-		fail(result, 409, arena_printf(arena, "revision %u waits for its confirmation: `edgectl confirm` or `edgectl rollback` first", pending.revision));
+		fail(result, 409,
+		     arena_printf(arena,
+				  "revision %u waits for its confirmation: `edgectl confirm` or `edgectl rollback` "
+				  "first",
+				  pending.revision));
 		return;
 	}
 	cleanup_model struct model *model = NULL;
@@ -200,8 +207,8 @@ static void apply_checked(struct server *server, const struct apply_request *req
 	result->load_ms = monotonic_ms() - start;
 	if (r < 0) {
 		fail(result, r == -EINVAL ? 422 : 500,
-		     r == -EINVAL ? arena_printf(arena, "the configuration has %zu error%s; nothing was changed", diags->errors,
-						 diags->errors == 1 ? "" : "s")
+		     r == -EINVAL ? arena_printf(arena, "the configuration has %zu error%s; nothing was changed",
+						 diags->errors, diags->errors == 1 ? "" : "s")
 				  : strerror(-r));
 		return;
 	}
@@ -230,7 +237,9 @@ static void apply_checked(struct server *server, const struct apply_request *req
 	if (r == 0 && request->confirm_seconds)
 		r = history_set_pending(server->history, revision, request->confirm_seconds, arena, &error);
 	if (r < 0) {
-		fail(result, 500, arena_printf(arena, "cannot store the revision, so nothing was changed: %s", error ? error : strerror(-r)));
+		fail(result, 500,
+		     arena_printf(arena, "cannot store the revision, so nothing was changed: %s",
+				  error ? error : strerror(-r)));
 		return;
 	}
 	r = bring_up(server, &model, request->must_listen, arena, result);
@@ -241,7 +250,10 @@ static void apply_checked(struct server *server, const struct apply_request *req
 	if (!request->confirm_seconds) {
 		r = history_commit(server->history, revision, arena, &error);
 		if (r < 0)
-			log_error("history", "revision %u is in force, but could not be marked so: %s; a reboot brings the one before", revision, error ? error : strerror(-r));
+			log_error("history",
+				  "revision %u is in force, but could not be marked so: %s; a reboot brings the one "
+				  "before",
+				  revision, error ? error : strerror(-r));
 	}
 	if (request->write_folder)
 		write_folder(server, &files, arena);
@@ -253,14 +265,14 @@ static void apply_checked(struct server *server, const struct apply_request *req
 	result->revision = revision;
 	result->changed = result->report.step_count || result->summary_count;
 	result->status = 200;
-	log_info("apply", "revision %u by %s: %zu steps, load %llu ms, diff %llu ms, commit %llu ms, verify %llu ms", revision,
-		 request->user, result->report.step_count, (unsigned long long)result->load_ms,
+	log_info("apply", "revision %u by %s: %zu steps, load %llu ms, diff %llu ms, commit %llu ms, verify %llu ms",
+		 revision, request->user, result->report.step_count, (unsigned long long)result->load_ms,
 		 (unsigned long long)result->report.diff_ms, (unsigned long long)result->report.commit_ms,
 		 (unsigned long long)result->report.verify_ms);
 }
 
-void apply_files(struct server *server, const struct apply_request *request, struct arena *arena, struct diag_list *diags,
-		 struct apply_result *ret_result)
+void apply_files(struct server *server, const struct apply_request *request, struct arena *arena,
+		 struct diag_list *diags, struct apply_result *ret_result)
 {
 	uint64_t start = monotonic_ms();
 	*ret_result = (struct apply_result){0};
@@ -269,7 +281,8 @@ void apply_files(struct server *server, const struct apply_request *request, str
 	count(server, ret_result, monotonic_ms() - start);
 }
 
-int apply_read_folder(struct server *server, struct arena *arena, struct source_files *ret_files, const char **ret_error)
+int apply_read_folder(struct server *server, struct arena *arena, struct source_files *ret_files,
+		      const char **ret_error)
 {
 	return folder_read(server->options.config, arena, &ret_files->items, &ret_files->count, ret_error);
 }
@@ -306,12 +319,11 @@ static int bring_up_revision(struct server *server, uint32_t revision, struct ar
 	return 0;
 }
 
-void apply_rollback(struct server *server, uint32_t revision, const char *user, const char *message, struct arena *arena,
-		    struct apply_result *ret_result)
+void apply_rollback(struct server *server, uint32_t revision, const char *user, const char *message,
+		    struct arena *arena, struct apply_result *ret_result)
 {
 	*ret_result = (struct apply_result){0};
-	struct apply_request request = {
-		.user = user, .message = message, .write_folder = true};
+	struct apply_request request = {.user = user, .message = message, .write_folder = true};
 	const char *error = NULL;
 	if (history_load(server->history, revision, arena, &request.files.items, &request.files.count, &error) < 0) {
 		fail(ret_result, 404, error);
@@ -368,7 +380,9 @@ void apply_save_runtime(struct server *server)
 {
 	int r = history_save_runtime(server->history, server->runtime, server_now());
 	if (r < 0)
-		log_error("history", "health, drains and bans could not be written: %s; after a restart they are as they were before",
+		log_error("history",
+			  "health, drains and bans could not be written: %s; after a restart they are as they were "
+			  "before",
 			  strerror(-r));
 }
 
@@ -386,7 +400,8 @@ static void close_down(struct server *server, const char *why)
 	server->closed = true;
 	server->closed_why = why;
 	if (kernel_holds_ruleset(server)) {
-		log_error("apply", "%s; the ruleset in the kernel stays as it is until a configuration is applied", why);
+		log_error("apply", "%s; the ruleset in the kernel stays as it is until a configuration is applied",
+			  why);
 		return;
 	}
 	cleanup_arena struct arena *arena = arena_new();
@@ -432,7 +447,8 @@ void apply_boot(struct server *server)
 		return;
 	int r = history_load_runtime(server->history, server->runtime);
 	if (r < 0 && r != -ENOENT)
-		log_warning("history", "health, drains and bans of the last run cannot be read (%s): all nodes start as down",
+		log_warning("history",
+			    "health, drains and bans of the last run cannot be read (%s): all nodes start as down",
 			    strerror(-r));
 	runtime_expire(server->runtime, server_now());
 	struct history_pending pending;
@@ -441,8 +457,8 @@ void apply_boot(struct server *server)
 			if (bring_up_revision(server, pending.revision, arena, false) == 0)
 				return;
 		} else {
-			log_warning("apply", "revision %u was not confirmed in time: revision %u it is", pending.revision,
-				    pending.previous);
+			log_warning("apply", "revision %u was not confirmed in time: revision %u it is",
+				    pending.revision, pending.previous);
 		}
 	}
 	uint32_t committed = history_committed(server->history);

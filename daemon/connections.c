@@ -23,11 +23,14 @@ void connections_add_proxied(const struct report *report, const char *forward, j
 		if (forward && strcmp(forward, c->forward) != 0)
 			continue;
 		char node[ADDR_TEXT_MAX];
-		json_array_append_new(list, json_pack("{s:s, s:o, s:o, s:o, s:o, s:s, s:s, s:I, s:I, s:I}", "protocol", "tcp", "client",
-			endpoint(&c->client.addr, c->client.port), "forward", show_text(c->forward), "node", show_text(c->node),
-			"node_address", c->node ? show_text(addr_format(&c->node_address, node)) : json_null(), "plane", "proxy", "state",
-			c->connecting ? "connecting" : "established", "age_seconds", (json_int_t)(c->age_ms / 1000), "bytes_in",
-			(json_int_t)c->bytes_in, "bytes_out", (json_int_t)c->bytes_out));
+		json_array_append_new(list,
+				      json_pack("{s:s, s:o, s:o, s:o, s:o, s:s, s:s, s:I, s:I, s:I}", "protocol", "tcp",
+						"client", endpoint(&c->client.addr, c->client.port), "forward",
+						show_text(c->forward), "node", show_text(c->node), "node_address",
+						c->node ? show_text(addr_format(&c->node_address, node)) : json_null(),
+						"plane", "proxy", "state", c->connecting ? "connecting" : "established",
+						"age_seconds", (json_int_t)(c->age_ms / 1000), "bytes_in",
+						(json_int_t)c->bytes_in, "bytes_out", (json_int_t)c->bytes_out));
 	}
 }
 
@@ -101,12 +104,14 @@ static enum flow_verdict list_flow(void *context, const struct flow *flow)
 		if (addr_equal(&forward->pool->nodes[i]->address, &flow->reply.from))
 			node = forward->pool->nodes[i];
 	char address[ADDR_TEXT_MAX];
-	json_array_append_new(listing->list, json_pack("{s:s, s:o, s:s, s:o, s:s, s:s, s:s, s:I, s:I, s:I}",
-		"protocol", flow->protocol == IPPROTO_UDP ? "udp" : "tcp", "client",
-		endpoint(&flow->original.from, flow->original.from_port), "forward", forward->name, "node",
-		show_text(node ? node->name : NULL), "node_address", addr_format(&flow->reply.from, address), "plane", "kernel", "state",
-		flow->state, "age_seconds", (json_int_t)flow->age_seconds, "bytes_in", (json_int_t)flow->bytes_in, "bytes_out",
-		(json_int_t)flow->bytes_out));
+	json_array_append_new(listing->list,
+			      json_pack("{s:s, s:o, s:s, s:o, s:s, s:s, s:s, s:I, s:I, s:I}", "protocol",
+					flow->protocol == IPPROTO_UDP ? "udp" : "tcp", "client",
+					endpoint(&flow->original.from, flow->original.from_port), "forward",
+					forward->name, "node", show_text(node ? node->name : NULL), "node_address",
+					addr_format(&flow->reply.from, address), "plane", "kernel", "state",
+					flow->state, "age_seconds", (json_int_t)flow->age_seconds, "bytes_in",
+					(json_int_t)flow->bytes_in, "bytes_out", (json_int_t)flow->bytes_out));
 	return FLOW_KEEP;
 }
 

@@ -81,7 +81,8 @@ static int look(struct engine *engine, const struct state *like)
 static void look_again(struct engine *engine, const struct steps *steps, const struct state *desired)
 {
 	const struct kernel_ops *ops = engine->kernel->ops;
-	if (steps && ops->observe_touched && ops->observe_touched(engine->kernel, steps, desired, &engine->observed) == 0 &&
+	if (steps && ops->observe_touched &&
+	    ops->observe_touched(engine->kernel, steps, desired, &engine->observed) == 0 &&
 	    ops->generation(engine->kernel, &engine->generation) == 0)
 		return;
 	state_free(&engine->observed);
@@ -93,12 +94,13 @@ static const char *describe(struct arena *arena, const struct commit_error *erro
 	if (!error->step)
 		return arena_printf(arena, "the kernel refused the change as a whole: %s", what);
 	const struct step *step = error->step;
-	const char *object = step->chain ? step->chain->name
-			     : step->set ? step->set->name
+	const char *object = step->chain     ? step->chain->name
+			     : step->set     ? step->set->name
 			     : step->counter ? step->counter->name
-			     : step->sysctl ? step->sysctl->name : STATE_TABLE;
-	return arena_printf(arena, "the kernel refused \"%s %s\": %s; nothing was changed", step_names[step->kind], object,
-			    error->error ? strerror(-error->error) : what);
+			     : step->sysctl  ? step->sysctl->name
+					     : STATE_TABLE;
+	return arena_printf(arena, "the kernel refused \"%s %s\": %s; nothing was changed", step_names[step->kind],
+			    object, error->error ? strerror(-error->error) : what);
 }
 
 static int print_steps(const struct steps *steps, struct arena *arena, struct engine_report *report)
@@ -135,7 +137,8 @@ int engine_plan(struct engine *engine, const struct model *model, uint64_t now, 
 }
 
 /* Bring the kernel to desired. 0, or -errno with the report's error. */
-static int converge(struct engine *engine, const struct state *desired, struct arena *arena, struct engine_report *report)
+static int converge(struct engine *engine, const struct state *desired, struct arena *arena,
+		    struct engine_report *report)
 {
 	int r = 0;
 	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
@@ -164,8 +167,11 @@ static int converge(struct engine *engine, const struct state *desired, struct a
 		report->at = error.step ? error.step->at : (struct origin){0};
 		return r;
 	}
-	report->error = arena_printf(arena, r < 0 ? "the ruleset is being changed by somebody else all the time: stop that and try again"
-						  : "what the kernel holds is not what was asked for, even after %d attempts", ATTEMPTS);
+	report->error = arena_printf(arena,
+				     r < 0 ? "the ruleset is being changed by somebody else all the time: stop that "
+					     "and try again"
+					   : "what the kernel holds is not what was asked for, even after %d attempts",
+				     ATTEMPTS);
 	return r < 0 ? r : -EIO;
 }
 

@@ -125,8 +125,8 @@ static void listen_at(struct front *front, enum kind kind, const struct listen_t
 		return;
 	int fd = listener_open(&wanted->address, wanted->port, false);
 	if (fd < 0) {
-		log_error("api", "%s: cannot listen on port %u: %s; the local socket serves all the same", kind_names[kind],
-			  wanted->port, strerror(-fd));
+		log_error("api", "%s: cannot listen on port %u: %s; the local socket serves all the same",
+			  kind_names[kind], wanted->port, strerror(-fd));
 		return;
 	}
 	port->at = (struct listen_tcp){.address = wanted->address, .port = wanted->port};
@@ -154,8 +154,8 @@ static bool open_tls(struct front *front, const struct api_config *api, const ch
 		drop(&front->tls[i]);
 		int fd = open_beside(config, names[i] ? names[i] : "");
 		if (fd < 0) {
-			log_error("api", "api: cannot open \"%s\": %s; there is no TLS until the next apply", names[i] ? names[i] : "",
-				  strerror(-fd));
+			log_error("api", "api: cannot open \"%s\": %s; there is no TLS until the next apply",
+				  names[i] ? names[i] : "", strerror(-fd));
 			return false;
 		}
 		front->tls[i] = fd;

@@ -170,7 +170,9 @@ void listeners_prepare_some(struct listeners *listeners, struct proxy_config *co
 		if (r == 0)
 			config->listeners[kept++] = *wanted;
 		else
-			log_error("proxy", "forward \"%s\" does not listen on port %u: %s (see `ss -ltnp sport = :%u`); tried again at the next change",
+			log_error("proxy",
+				  "forward \"%s\" does not listen on port %u: %s (see `ss -ltnp sport = :%u`); tried "
+				  "again at the next change",
 				  config->forwards[wanted->forward].name, wanted->port, strerror(-r), wanted->port);
 	}
 	config->listener_count = kept;
@@ -199,7 +201,8 @@ int listeners_lend(struct listeners *listeners, struct roles *roles, unsigned wo
 			continue;
 		struct wire_writer writer cleanup_wire = {0};
 		wire_put_u32(&writer, bound->id);
-		int r = roles_send(roles, ROLE_PROXY, worker, MSG_PROXY_LISTENER, 0, &writer, &bound->sockets[worker], 1);
+		int r = roles_send(roles, ROLE_PROXY, worker, MSG_PROXY_LISTENER, 0, &writer, &bound->sockets[worker],
+				   1);
 		if (r < 0)
 			return r;
 		bound->lent[worker] = true;

@@ -18,24 +18,27 @@
 
 enum msg_type {
 	/* main -> any role */
-	MSG_STOP = 1,        /* finish and exit; proxy workers: stop accepting, serve what is open, exit when it is gone */
+	MSG_STOP = 1, /* finish and exit; proxy workers: stop accepting, serve what is open, exit when it is gone */
 	/* any role -> main */
-	MSG_READY,           /* set up; privileges are dropped */
-	MSG_LOG,             /* priority u32 (syslog's), text: logged by main, rate-bounded */
+	MSG_READY, /* set up; privileges are dropped */
+	MSG_LOG,   /* priority u32 (syslog's), text: logged by main, rate-bounded */
 	/* main -> proxy */
-	MSG_PROXY_CONFIG,    /* body: proxy_config; fds: memfd */
-	MSG_PROXY_LISTENER,  /* listener id u32; fds: a bound, listening socket */
-	MSG_PROXY_QUERY,     /* what u32: 0 counters, 1 connections; answered with the same id */
+	MSG_PROXY_CONFIG,   /* body: proxy_config; fds: memfd */
+	MSG_PROXY_LISTENER, /* listener id u32; fds: a bound, listening socket */
+	MSG_PROXY_QUERY,    /* what u32: 0 counters, 1 connections; answered with the same id */
 	/* proxy -> main */
-	MSG_PROXY_APPLIED,   /* answers MSG_PROXY_CONFIG; generation u32: what is in force (an older one: it was refused) */
-	MSG_PROXY_ANSWER,    /* fds: memfd with the body */
-	MSG_PROXY_HEALTH,    /* node text, port u32, up u32, why text */
+	MSG_PROXY_APPLIED, /* answers MSG_PROXY_CONFIG; generation u32: what is in force (an older one: it was refused)
+			    */
+	MSG_PROXY_ANSWER,  /* fds: memfd with the body */
+	MSG_PROXY_HEALTH,  /* node text, port u32, up u32, why text */
 	/* api -> main */
-	MSG_API_REQUEST,     /* may_write u32, user text, method text, target text (path?query); fds: memfd with the body, if any */
+	MSG_API_REQUEST, /* may_write u32, user text, method text, target text (path?query); fds: memfd with the body,
+			    if any */
 	/* main -> api */
-	MSG_API_ANSWER,      /* status u32, content type text; fds: memfd with the body */
-	MSG_API_LISTENER,    /* kind u32: 0 local socket, 1 TLS, 2 metrics over TCP; fds: listening socket */
-	MSG_API_TLS,         /* fds: certificate, key, client CA, opened for reading; writers count u32 and texts, readers likewise */
+	MSG_API_ANSWER,   /* status u32, content type text; fds: memfd with the body */
+	MSG_API_LISTENER, /* kind u32: 0 local socket, 1 TLS, 2 metrics over TCP; fds: listening socket */
+	MSG_API_TLS,      /* fds: certificate, key, client CA, opened for reading; writers count u32 and texts, readers
+			     likewise */
 	MSG_TYPES
 };
 
@@ -54,7 +57,8 @@ struct msg_buffer {
 
 /* Send; fds stay the caller's. 0, -EAGAIN (the peer does not read), or -errno.
  * Never raises SIGPIPE. */
-int msg_send(int socket, enum msg_type type, uint32_t id, const struct wire_writer *payload, const int *fds, size_t fd_count);
+int msg_send(int socket, enum msg_type type, uint32_t id, const struct wire_writer *payload, const int *fds,
+	     size_t fd_count);
 /* Receive one message. 1, 0 at the end of the connection, -EAGAIN, -EBADMSG (too
  * long, cut off, unknown type: the peer is broken), or -errno. Descriptors are
  * close-on-exec. */

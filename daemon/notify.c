@@ -69,5 +69,6 @@ void notify_store_owner(int fd)
 		return;
 	/* FDPOLL=0: the store must not let go of a socket because an error is queued on it. */
 	if (sd_pid_notify_with_fds(0, 0, "FDSTORE=1\nFDPOLL=0\nFDNAME=" OWNER_NAME, &fd, 1) <= 0)
-		log_info("notify", "no service manager keeps the owning socket: between a crash and the next start the table can be flushed by others");
+		log_info("notify", "no service manager keeps the owning socket: between a crash and the next start the "
+				   "table can be flushed by others");
 }

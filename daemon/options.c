@@ -6,21 +6,30 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char help[] =
-	"usage: edged [--config FILE] [--state-dir DIR] [--runtime-dir DIR] [--foreground]\n"
-	"\n"
-	"  --config FILE       the configuration (default /etc/edged/edged.yaml)\n"
-	"  --state-dir DIR     revisions, keys, run data (default /var/lib/edged)\n"
-	"  --runtime-dir DIR   sockets (default /run/edged)\n"
-	"  --foreground        stay in the foreground, log to standard error\n"
-	"  --expire-pending    go back to the committed configuration if a confirmation is overdue\n"
-	"                      and no edged runs, then exit\n"
-	"  --version, --help\n"
-	"\n"
-	"edged is managed with edgectl.\n";
+static const char help[] = "usage: edged [--config FILE] [--state-dir DIR] [--runtime-dir DIR] [--foreground]\n"
+			   "\n"
+			   "  --config FILE       the configuration (default /etc/edged/edged.yaml)\n"
+			   "  --state-dir DIR     revisions, keys, run data (default /var/lib/edged)\n"
+			   "  --runtime-dir DIR   sockets (default /run/edged)\n"
+			   "  --foreground        stay in the foreground, log to standard error\n"
+			   "  --expire-pending    go back to the committed configuration if a confirmation is overdue\n"
+			   "                      and no edged runs, then exit\n"
+			   "  --version, --help\n"
+			   "\n"
+			   "edged is managed with edgectl.\n";
 
-enum { OPTION_CONFIG = 256, OPTION_STATE, OPTION_RUNTIME, OPTION_FOREGROUND, OPTION_ROLE, OPTION_WORKER, OPTION_WORKERS,
-       OPTION_EXPIRE, OPTION_VERSION, OPTION_HELP };
+enum {
+	OPTION_CONFIG = 256,
+	OPTION_STATE,
+	OPTION_RUNTIME,
+	OPTION_FOREGROUND,
+	OPTION_ROLE,
+	OPTION_WORKER,
+	OPTION_WORKERS,
+	OPTION_EXPIRE,
+	OPTION_VERSION,
+	OPTION_HELP
+};
 
 static const struct option table[] = {
 	{"config", required_argument, NULL, OPTION_CONFIG},
@@ -60,7 +69,8 @@ int options_parse(int argc, char **argv, struct options *ret_options)
 		}
 	}
 	if (optind < argc) {
-		fprintf(stderr, "edged: \"%s\" is not an option; edged takes no commands, edgectl does (try --help)\n", argv[optind]);
+		fprintf(stderr, "edged: \"%s\" is not an option; edged takes no commands, edgectl does (try --help)\n",
+			argv[optind]);
 		return -EINVAL;
 	}
 	*ret_options = options;

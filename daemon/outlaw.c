@@ -56,7 +56,8 @@ static bool draining(const struct rundata *run, const struct node *node)
 }
 
 /* A flow to a node: it stays while the node is in the pool; UDP needs the node up, or draining. */
-static enum flow_verdict judge_backend(const struct lookout *lookout, const struct forward *forward, const struct flow *flow)
+static enum flow_verdict judge_backend(const struct lookout *lookout, const struct forward *forward,
+				       const struct flow *flow)
 {
 	if (flow->mark & MARK_PROXY)
 		return FLOW_KEEP;
@@ -65,7 +66,8 @@ static enum flow_verdict judge_backend(const struct lookout *lookout, const stru
 		return FLOW_END;
 	if (flow->protocol != IPPROTO_UDP || draining(lookout->run, node))
 		return FLOW_KEEP;
-	return compile_backend_usable(lookout->run, forward->pool, node, compile_health_port(forward)) ? FLOW_KEEP : FLOW_END;
+	return compile_backend_usable(lookout->run, forward->pool, node, compile_health_port(forward)) ? FLOW_KEEP
+												       : FLOW_END;
 }
 
 static enum flow_verdict judge(void *context, const struct flow *flow)
@@ -118,7 +120,9 @@ int outlaw_connections(const struct model *model, const struct rundata *run)
 	if (r > 0)
 		log_info("outlaw", "%d open connections ended that the configuration no longer allows", r);
 	else if (r < 0)
-		log_warning("outlaw", "open connections could not be checked: %s; those that are no longer allowed live until they end",
+		log_warning("outlaw",
+			    "open connections could not be checked: %s; those that are no longer allowed live until "
+			    "they end",
 			    strerror(-r));
 	return r;
 }

@@ -60,10 +60,13 @@ int push_prepare(struct push *push, const struct model *model, const struct rund
 			addr_format(&failed->address, address);
 		const char *name = config->forwards[failed->forward].name;
 		*ret_error = r == -EADDRINUSE
-			? arena_printf(arena, "forward \"%s\": port %u on %s is in use by another program (see `ss -ltnp sport = :%u`); choose another `listen` or stop that program",
-				       name, failed->port, address, failed->port)
-			: arena_printf(arena, "forward \"%s\": cannot listen on port %u on %s: %s", name, failed->port, address,
-				       strerror(-r));
+				     ? arena_printf(arena,
+						    "forward \"%s\": port %u on %s is in use by another program (see "
+						    "`ss -ltnp sport = :%u`); choose another `listen` or stop that "
+						    "program",
+						    name, failed->port, address, failed->port)
+				     : arena_printf(arena, "forward \"%s\": cannot listen on port %u on %s: %s", name,
+						    failed->port, address, strerror(-r));
 	}
 	return r;
 }

@@ -45,7 +45,8 @@ static const struct route routes[] = {
 	{"DELETE", "/v1/bans/*", true, answer_unban},
 };
 
-void respond_text(struct server *server, uint32_t id, unsigned status, const char *type, const char *text, size_t length)
+void respond_text(struct server *server, uint32_t id, unsigned status, const char *type, const char *text,
+		  size_t length)
 {
 	int body = msg_body_new(text, length);
 	if (body < 0) {
@@ -73,7 +74,8 @@ void respond_json(struct server *server, uint32_t id, unsigned status, json_t *j
 	json_decref(json);
 }
 
-void respond_error(struct server *server, uint32_t id, unsigned status, const struct diag_list *diags, const char *format, ...)
+void respond_error(struct server *server, uint32_t id, unsigned status, const struct diag_list *diags,
+		   const char *format, ...)
 {
 	cleanup_arena struct arena *arena = arena_new();
 	va_list args;
@@ -85,7 +87,10 @@ void respond_error(struct server *server, uint32_t id, unsigned status, const st
 
 static int hex(char c)
 {
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+	return c >= '0' && c <= '9'   ? c - '0'
+	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
+	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
+				      : -1;
 }
 
 static char *decode(struct arena *arena, const char *text, size_t length)
@@ -141,7 +146,8 @@ static void dispatch(struct server *server, struct request *request)
 		if (strcmp(route->method, request->method) != 0)
 			continue;
 		if (route->write && !request->may_write) {
-			respond_error(server, request->id, 403, NULL, "%s may look, not change: that takes group \"edge\"", request->user);
+			respond_error(server, request->id, 403, NULL,
+				      "%s may look, not change: that takes group \"edge\"", request->user);
 			return;
 		}
 		route->handle(server, request);
@@ -150,7 +156,8 @@ static void dispatch(struct server *server, struct request *request)
 	if (path_known)
 		respond_error(server, request->id, 405, NULL, "%s does not take %s", request->path, request->method);
 	else
-		respond_error(server, request->id, 404, NULL, "there is no %s (docs/openapi.yaml lists what there is)", request->path);
+		respond_error(server, request->id, 404, NULL, "there is no %s (docs/openapi.yaml lists what there is)",
+			      request->path);
 }
 
 /* 0, or -EBADMSG after an error was sent. */
@@ -170,7 +177,7 @@ static int read_body(struct server *server, struct request *request, int fd)
 	if (request->body && json_is_object(request->body))
 		return 0;
 	respond_error(server, request->id, 400, NULL, "the body is not a JSON object: %s",
-		    request->body ? "it is another kind of value" : error.text);
+		      request->body ? "it is another kind of value" : error.text);
 	return -EBADMSG;
 }
 

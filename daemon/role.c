@@ -72,9 +72,10 @@ static void become(const struct child *child, int socket)
 	/* dup2 onto itself keeps close-on-exec. */
 	fcntl(MSG_FD, F_SETFD, 0);
 	set_files(child->role == ROLE_PROXY ? WORKER_FILES : 4096);
-	if (getuid() == 0 && (setgroups(0, NULL) < 0 ||
-			      setresgid(roles->gid[child->role], roles->gid[child->role], roles->gid[child->role]) < 0 ||
-			      setresuid(roles->uid[child->role], roles->uid[child->role], roles->uid[child->role]) < 0))
+	if (getuid() == 0 &&
+	    (setgroups(0, NULL) < 0 ||
+	     setresgid(roles->gid[child->role], roles->gid[child->role], roles->gid[child->role]) < 0 ||
+	     setresuid(roles->uid[child->role], roles->uid[child->role], roles->uid[child->role]) < 0))
 		_exit(72);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		_exit(73);
@@ -95,10 +96,16 @@ static void become(const struct child *child, int socket)
 		while (value /= 10);
 		texts[i] = at;
 	}
-	char *arguments[] = {(char *)"edged",    (char *)"--role",    (char *)role_names[child->role],
-			     (char *)"--worker", texts[0],            (char *)"--workers",
-			     texts[1],           NULL};
-	char *environment[] = {(char *)"PATH=/usr/bin:/bin", (char *)"LANG=C.UTF-8", getenv("ASAN_OPTIONS") ? (char *)"ASAN_OPTIONS=detect_leaks=0" : NULL, NULL};
+	char *arguments[] = {(char *)"edged",
+			     (char *)"--role",
+			     (char *)role_names[child->role],
+			     (char *)"--worker",
+			     texts[0],
+			     (char *)"--workers",
+			     texts[1],
+			     NULL};
+	char *environment[] = {(char *)"PATH=/usr/bin:/bin", (char *)"LANG=C.UTF-8",
+			       getenv("ASAN_OPTIONS") ? (char *)"ASAN_OPTIONS=detect_leaks=0" : NULL, NULL};
 	unsigned executable = (unsigned)roles->executable;
 	close_range(executable + 1, ~0u, 0);
 	close_range(MSG_FD + 1, executable - 1, 0);
@@ -174,8 +181,8 @@ static void on_message(evutil_socket_t fd, short what, void *context)
 			return;
 		if (r <= 0) {
 			if (r < 0 && r != -ECONNRESET)
-				log_error("role", "%s %u sent what is no message (%s): it is ended", role_names[child->role],
-					  child->index, strerror(-r));
+				log_error("role", "%s %u sent what is no message (%s): it is ended",
+					  role_names[child->role], child->index, strerror(-r));
 			if (r < 0 && child->pid > 0)
 				kill(child->pid, SIGKILL);
 			drop_socket(child);
@@ -212,11 +219,11 @@ static void on_sigchld(evutil_socket_t signal_number, short what, void *context)
 		if (child->pid <= 0 || waitpid(child->pid, &status, WNOHANG) != child->pid)
 			continue;
 		if (WIFSIGNALED(status))
-			log_warning("role", "%s %u (pid %d) was ended by signal %d: starting it again", role_names[child->role],
-				    child->index, (int)child->pid, WTERMSIG(status));
+			log_warning("role", "%s %u (pid %d) was ended by signal %d: starting it again",
+				    role_names[child->role], child->index, (int)child->pid, WTERMSIG(status));
 		else
-			log_warning("role", "%s %u (pid %d) ended with status %d: starting it again", role_names[child->role],
-				    child->index, (int)child->pid, WEXITSTATUS(status));
+			log_warning("role", "%s %u (pid %d) ended with status %d: starting it again",
+				    role_names[child->role], child->index, (int)child->pid, WEXITSTATUS(status));
 		child->pid = 0;
 		child->restarts++;
 		drop_socket(child);
@@ -229,7 +236,9 @@ static int find_users(struct roles *roles)
 	for (enum role role = 0; role < ROLE_KINDS; role++) {
 		struct passwd *user = getpwnam(role_users[role]);
 		if (!user && getuid() == 0) {
-			log_error("role", "there is no user \"%s\" for role %s: make it with `systemd-sysusers edged.conf`, or `make deps`",
+			log_error("role",
+				  "there is no user \"%s\" for role %s: make it with `systemd-sysusers edged.conf`, or "
+				  "`make deps`",
 				  role_users[role], role_names[role]);
 			return -ENOENT;
 		}
@@ -242,8 +251,8 @@ static int find_users(struct roles *roles)
 static void add_child(struct roles *roles, enum role role, unsigned index)
 {
 	struct child *child = &roles->children[roles->count++];
-	*child = (struct child){
-		.roles = roles, .role = role, .index = index, .socket = -1, .wait_ms = RESTART_FIRST_MS};
+	*child =
+		(struct child){.roles = roles, .role = role, .index = index, .socket = -1, .wait_ms = RESTART_FIRST_MS};
 	child->again = evtimer_new(roles->base, on_again, child);
 }
 
@@ -324,7 +333,9 @@ size_t roles_list(const struct roles *roles, struct role_info *ret_list, size_t 
 		ret_list[count++] = (struct role_info){.role = child->role,
 						       .index = child->index,
 						       .pid = child->pid,
-						       .state = child->ready ? "running" : child->pid ? "starting" : "restarting",
+						       .state = child->ready ? "running"
+								: child->pid ? "starting"
+									     : "restarting",
 						       .restarts = child->restarts};
 	}
 	return count;

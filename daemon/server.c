@@ -53,10 +53,11 @@ static void on_refresh(evutil_socket_t fd, short what, void *context)
 		event_add(server->refresh, &second);
 	} else if (report.step_count) {
 		server->repairs += foreign;
-		log_info("engine", "%zu steps in %llu ms after a change of health, drains or bans, or a repair", report.step_count,
-			 (unsigned long long)report.commit_ms);
+		log_info("engine", "%zu steps in %llu ms after a change of health, drains or bans, or a repair",
+			 report.step_count, (unsigned long long)report.commit_ms);
 	}
-	int r = push_send(server->push, engine_model(server->engine), runtime_view(server->runtime, server_now()), server->roles);
+	int r = push_send(server->push, engine_model(server->engine), runtime_view(server->runtime, server_now()),
+			  server->roles);
 	if (r < 0)
 		log_error("push", "the forwarder could not be told: %s", strerror(-r));
 	server_set_timers(server);
@@ -218,7 +219,8 @@ static int take_lock(struct server *server)
 	if (server->lock < 0 || flock(server->lock, LOCK_EX | LOCK_NB) < 0) {
 		int error = -errno;
 		if (error == -EWOULDBLOCK)
-			log_error("edged", "another edged runs with the runtime folder \"%s\"", server->options.runtime_dir);
+			log_error("edged", "another edged runs with the runtime folder \"%s\"",
+				  server->options.runtime_dir);
 		else
 			log_error("edged", "cannot lock \"%s\": %s", path, strerror(-error));
 		return error;
@@ -255,13 +257,15 @@ static int open_kernel(struct server *server)
 	int owner = notify_take_owner();
 	int r = kernel_open(owner, &server->kernel);
 	if (r < 0) {
-		log_error("kernel", "cannot speak to nftables: %s (edged needs CAP_NET_ADMIN and the nf_tables module)", strerror(-r));
+		log_error("kernel", "cannot speak to nftables: %s (edged needs CAP_NET_ADMIN and the nf_tables module)",
+			  strerror(-r));
 		return r;
 	}
 	bool can_own = kernel_has_owner_persist(server->kernel);
 	runtime_set_kernel(server->runtime, can_own);
 	if (!can_own)
-		log_info("kernel", "this kernel has no owner and persist flags (6.9 and later): foreign changes are repaired instead");
+		log_info("kernel", "this kernel has no owner and persist flags (6.9 and later): foreign changes are "
+				   "repaired instead");
 	r = monitor_open(server->kernel, &server->monitor);
 	if (r < 0) {
 		log_error("kernel", "cannot watch for foreign changes: %s", strerror(-r));
@@ -347,8 +351,7 @@ static void server_close(struct server *server)
 
 int server_expire(const struct options *options)
 {
-	struct server server = {
-		.options = *options, .lock = -1, .started_at = server_now()};
+	struct server server = {.options = *options, .lock = -1, .started_at = server_now()};
 	umask(0077);
 	int r = start_core(&server, 1);
 	if (r == 0)
@@ -359,8 +362,7 @@ int server_expire(const struct options *options)
 
 int server_main(const struct options *options)
 {
-	struct server server = {
-		.options = *options, .lock = -1, .started_at = server_now()};
+	struct server server = {.options = *options, .lock = -1, .started_at = server_now()};
 	signal(SIGPIPE, SIG_IGN);
 	umask(0077);
 	/* No core file, no ptrace by others: the configuration's keys live here. */

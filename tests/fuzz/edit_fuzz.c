@@ -32,7 +32,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	cleanup_arena struct arena *arena = arena_new();
-	char *rest = arena_strndup(arena, (const char *)data, size), *line = next_line(&rest), *value = next_line(&rest), *after;
+	char *rest = arena_strndup(arena, (const char *)data, size), *line = next_line(&rest),
+	     *value = next_line(&rest), *after;
 	const char *path[NAMES_MOST + 1] = {NULL};
 	for (size_t i = 0; i < NAMES_MOST && line; i++)
 		path[i] = strsep(&line, " ");

@@ -18,7 +18,8 @@ static const char yaml[] = "version: 1\n"
 			   "blocklists: { a: { file: a.txt } }\n";
 
 /* A model with this list; NULL when it was refused, with the diagnostics in *ret_text. */
-static struct model *load(struct arena *arena, const char *list, size_t length, const struct model *previous, char **ret_text)
+static struct model *load(struct arena *arena, const char *list, size_t length, const struct model *previous,
+			  char **ret_text)
 {
 	const struct source_file files[] = {{"f.yaml", yaml, sizeof(yaml) - 1}, {"a.txt", list, length}};
 	struct model *model = NULL;
@@ -50,7 +51,8 @@ static void lines(void **state)
 		{"192.0.2.1\n192.0.2.0\n192.0.2.2/31\n", "192.0.2.0-192.0.2.3"},
 		{"192.0.2.128/25\n192.0.2.0/24\n192.0.2.7\n", "192.0.2.0-192.0.2.255"},
 		{"192.0.2.0/25\n192.0.2.0/24\n", "192.0.2.0-192.0.2.255"},
-		{"255.255.255.255\n255.255.255.254\n0.0.0.0/1\n", "0.0.0.0-127.255.255.255 255.255.255.254-255.255.255.255"},
+		{"255.255.255.255\n255.255.255.254\n0.0.0.0/1\n", "0.0.0.0-127.255.255.255 "
+								  "255.255.255.254-255.255.255.255"},
 		{"2001:db8::1\n198.51.100.1\n2001:db8::\n", "198.51.100.1-198.51.100.1 2001:db8::-2001:db8::1"},
 	};
 	cleanup_arena struct arena *arena = arena_new();
@@ -104,8 +106,10 @@ static void many(void **state)
 		uint32_t first = numbers[at], last = first;
 		while (at < COUNT && numbers[at] <= last + 1)
 			last = numbers[at++];
-		const uint8_t first_bytes[] = {(uint8_t)(first >> 24), (uint8_t)(first >> 16), (uint8_t)(first >> 8), (uint8_t)first};
-		const uint8_t last_bytes[] = {(uint8_t)(last >> 24), (uint8_t)(last >> 16), (uint8_t)(last >> 8), (uint8_t)last};
+		const uint8_t first_bytes[] = {(uint8_t)(first >> 24), (uint8_t)(first >> 16), (uint8_t)(first >> 8),
+					       (uint8_t)first};
+		const uint8_t last_bytes[] = {(uint8_t)(last >> 24), (uint8_t)(last >> 16), (uint8_t)(last >> 8),
+					      (uint8_t)last};
 		assert_memory_equal(range->first.bytes, first_bytes, 4);
 		assert_memory_equal(range->last.bytes, last_bytes, 4);
 	}
@@ -130,7 +134,7 @@ static void shared(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(lines), cmocka_unit_test(hostile_bytes), cmocka_unit_test(many), cmocka_unit_test(shared)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(lines), cmocka_unit_test(hostile_bytes),
+					   cmocka_unit_test(many), cmocka_unit_test(shared)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -91,21 +91,27 @@ static const struct refusal refusals[] = {
 	{"a: !x [1]\n", "f:1:4: tags are not allowed (remove the \"!...\")"},
 	{"%YAML 1.1\n---\na: 1\n", "f:1:1: directives are not allowed (remove the lines that start with \"%\")"},
 	{"a: 1\nb: 2\na: 3\n", "f:3:1: the key \"a\" stands here a second time (first in line 1)"},
-	{"a: 1\n---\nb: 2\n", "f:2:1: a second document starts here (one per file: remove the \"---\", or use a file in conf.d)"},
+	{"a: 1\n---\nb: 2\n", "f:2:1: a second document starts here (one per file: remove the \"---\", or use a file "
+			      "in conf.d)"},
 	{"[a]: 1\n", "f:1:1: a list or mapping cannot be a key (write a plain name)"},
 	{"a: \"x\\0y\"\n", "f:1:4: a text with a NUL character (remove the \"\\0\")"},
-	{"a: b: c\n", "f:1:5: a \":\" stands where no value can begin (check the indentation; a text that contains \": \" needs quotes)"},
+	{"a: b: c\n", "f:1:5: a \":\" stands where no value can begin (check the indentation; a text that contains \": "
+		      "\" needs quotes)"},
 	{"a: [1, 2\nb: 3\n", "f:2:2: a \",\" or \"]\" is missing before this (the bracket was opened in line 1)"},
 	{"a: {b: 1\n", "f:2:1: a \",\" or \"}\" is missing before this (the bracket was opened in line 1)"},
 	{"a:\n\tb: 1\n", "f:2:1: a tab in the indentation (use spaces)"},
 	{"a: @x\n", "f:1:4: \"@\" cannot start a value (put the value in quotes)"},
 	{"a: \"x\n\n", "f:1:4: the quotes around this text are never closed"},
-	{"a: 1\n b: 2\n", "f:2:3: a \":\" stands where no value can begin (check the indentation; a text that contains \": \" needs quotes)"},
+	{"a: 1\n b: 2\n", "f:2:3: a \":\" stands where no value can begin (check the indentation; a text that contains "
+			  "\": \" needs quotes)"},
 	{"a: 1\nb\n", "f:2:1: a key without a value (write \"key: value\")"},
-	{"a: [::1]:80\n", "f:1:5: brackets make a list here (an IPv6 address with a port needs quotes: \"[2001:db8::1]:443\")"},
+	{"a: [::1]:80\n", "f:1:5: brackets make a list here (an IPv6 address with a port needs quotes: "
+			  "\"[2001:db8::1]:443\")"},
 	{"a: \xff\n", "f:1:4: not UTF-8 (save the file as UTF-8)"},
 	{"a: \xc0\x80\n", "f:1:4: not UTF-8 (save the file as UTF-8)"},
-	{"\xef\xbb\xbf" "a: 1\n", "f:1:1: a byte order mark (save the file as UTF-8 without one)"},
+	{"\xef\xbb\xbf"
+	 "a: 1\n",
+	 "f:1:1: a byte order mark (save the file as UTF-8 without one)"},
 	{"a: 1\rb: 2\n", "f:1:5: a carriage return without a line feed (end lines with LF)"},
 	{"a: 1\nb: \x1b[0m\n", "f:2:4: a control character (remove it)"},
 	{"a: x\xe2\x80\xa8y\n", "f:1:5: a Unicode line separator (end lines with LF)"},
@@ -128,8 +134,8 @@ static void nul_byte(void **state)
 	struct fixture *fixture = *state;
 	struct doc_node *root;
 	assert_int_equal(doc_parse(fixture->arena, "f", "a: 1\n\0", 6, &fixture->diags, &root), -EINVAL);
-	assert_string_equal(diag_format(fixture->arena, &fixture->diags.items[0]),
-			    "f:2:1: a NUL byte (this has to be a text file)");
+	assert_string_equal(diag_format(fixture->arena, &fixture->diags.items[0]), "f:2:1: a NUL byte (this has to be "
+										   "a text file)");
 }
 
 /* What leaves the tree readable is collected, all in one run. */
@@ -171,7 +177,8 @@ static void bounds(void **state)
 	char *large = repeat(fixture->arena, "#", DOC_MAX_BYTES + 1);
 	assert_int_equal(parse(fixture, large, &root), -EINVAL);
 	assert_string_equal(fixture->diags.items[2].text, "the file is too large: 16777217 bytes (at most 16777216)");
-	char *deepest = arena_printf(fixture->arena, "%s%s", repeat(fixture->arena, "[", 16), repeat(fixture->arena, "]", 16));
+	char *deepest =
+		arena_printf(fixture->arena, "%s%s", repeat(fixture->arena, "[", 16), repeat(fixture->arena, "]", 16));
 	assert_int_equal(parse(fixture, deepest, &root), 0);
 }
 

@@ -31,26 +31,69 @@ static const struct change changes[] = {
 	{"same value", "a:   1\n", {"a"}, "1", "a:   1\n", 0},
 	{"empty value", "a:   # none\nb: 2\n", {"a"}, "1", "a: 1   # none\nb: 2\n", 0},
 	{"flow value", "a: { b: 1, c: 2 }\n", {"a", "b"}, "3", "a: { b: 3, c: 2 }\n", 0},
-	{"flow value that needs quotes", "a: { b: 1, c: 2 }\n", {"a", "b"}, "\"x, y\"", "a: { b: \"x, y\", c: 2 }\n", 0},
+	{"flow value that needs quotes",
+	 "a: { b: 1, c: 2 }\n",
+	 {"a", "b"},
+	 "\"x, y\"",
+	 "a: { b: \"x, y\", c: 2 }\n",
+	 0},
 	{"list by a scalar", "a: [1, 2] # x\n", {"a"}, "3", "a: 3 # x\n", 0},
 	{"scalar by a list", "a: 1 # x\n", {"a"}, "[1, 2]", "a: [1, 2] # x\n", 0},
 	{"block by a scalar", "a: # x\n  # y\n  b: 1\n  c: 2 # z\nd: 4\n", {"a"}, "3", "a: 3 # x\nd: 4\n", 0},
-	{"block by a block", "a:\n  b: 1 # one\n\nd: 4\n", {"a"}, "{ c: 2, e: 3 }", "a:\n  c: 2\n  e: 3 # one\n\nd: 4\n", 0},
-	{"entry of a list", "r:\n  - { name: x, to: a }\n  - { name: y, to: b }\n", {"r", "y", "to"}, "c",
-	 "r:\n  - { name: x, to: a }\n  - { name: y, to: c }\n", 0},
+	{"block by a block",
+	 "a:\n  b: 1 # one\n\nd: 4\n",
+	 {"a"},
+	 "{ c: 2, e: 3 }",
+	 "a:\n  c: 2\n  e: 3 # one\n\nd: 4\n",
+	 0},
+	{"entry of a list",
+	 "r:\n  - { name: x, to: a }\n  - { name: y, to: b }\n",
+	 {"r", "y", "to"},
+	 "c",
+	 "r:\n  - { name: x, to: a }\n  - { name: y, to: c }\n",
+	 0},
 	{"entry by number", "r:\n- a\n- b # x\n", {"r", "[1]"}, "c", "r:\n- a\n- c # x\n", 0},
 
 	{"new key in a block", "a:\n  b: 1 # one\n\nd: 4\n", {"a", "c"}, "2", "a:\n  b: 1 # one\n  c: 2\n\nd: 4\n", 0},
 	{"new key in brackets", "a: { b: 1 } # x\n", {"a", "c"}, "2", "a: { b: 1, c: 2 } # x\n", 0},
 	{"new key in empty brackets", "a: { b: {} }\n", {"a", "b", "c"}, "2", "a: { b: { c: 2 } }\n", 0},
-	{"new entry like its neighbours", "a:\n  b: { x: 1 }\n", {"a", "c"}, "x: 2\ny: 3", "a:\n  b: { x: 1 }\n  c: { x: 2, y: 3 }\n", 0},
-	{"new entry like its block neighbours", "a:\n    b:\n        x: 1\n", {"a", "c"}, "{ x: 2, y: [3] }",
-	 "a:\n    b:\n        x: 1\n    c:\n        x: 2\n        y: [3]\n", 0},
+	{"new entry like its neighbours",
+	 "a:\n  b: { x: 1 }\n",
+	 {"a", "c"},
+	 "x: 2\ny: 3",
+	 "a:\n  b: { x: 1 }\n  c: { x: 2, y: 3 }\n",
+	 0},
+	{"new entry like its block neighbours",
+	 "a:\n    b:\n        x: 1\n",
+	 {"a", "c"},
+	 "{ x: 2, y: [3] }",
+	 "a:\n    b:\n        x: 1\n    c:\n        x: 2\n        y: [3]\n",
+	 0},
 	{"new section", "a: 1\n# end\n", {"f", "x"}, "{ to: y }", "a: 1\nf:\n  x: { to: y }\n# end\n", 0},
-	{"new section after blank lines", "a: 1\n\n# b\nb:\n  c: 2", {"f", "x"}, "{ to: y }", "a: 1\n\n# b\nb:\n  c: 2\n\nf:\n  x: { to: y }", 0},
-	{"section without entries", "f: # none yet\ng: 1\n", {"f", "x"}, "{ to: y }", "f: # none yet\n  x: { to: y }\ng: 1\n", 0},
-	{"section in empty brackets", "f: {} # none yet\n", {"f", "x"}, "{ to: y }", "f: # none yet\n  x: { to: y }\n", 0},
-	{"deep and new", "f:\n  x: { to: y }\n", {"f", "x", "limits", "ban"}, "10m", "f:\n  x: { to: y, limits: { ban: 10m } }\n", 0},
+	{"new section after blank lines",
+	 "a: 1\n\n# b\nb:\n  c: 2",
+	 {"f", "x"},
+	 "{ to: y }",
+	 "a: 1\n\n# b\nb:\n  c: 2\n\nf:\n  x: { to: y }",
+	 0},
+	{"section without entries",
+	 "f: # none yet\ng: 1\n",
+	 {"f", "x"},
+	 "{ to: y }",
+	 "f: # none yet\n  x: { to: y }\ng: 1\n",
+	 0},
+	{"section in empty brackets",
+	 "f: {} # none yet\n",
+	 {"f", "x"},
+	 "{ to: y }",
+	 "f: # none yet\n  x: { to: y }\n",
+	 0},
+	{"deep and new",
+	 "f:\n  x: { to: y }\n",
+	 {"f", "x", "limits", "ban"},
+	 "10m",
+	 "f:\n  x: { to: y, limits: { ban: 10m } }\n",
+	 0},
 	{"empty file", "", {"f", "x"}, "{ to: y }", "f:\n  x: { to: y }\n", 0},
 	{"only comments", "# nothing", {"a"}, "1", "# nothing\na: 1\n", 0},
 	{"document start", "---\n", {"a"}, "1", "---\na: 1\n", 0},
@@ -66,17 +109,30 @@ static const struct change changes[] = {
 	{"add what is there", "a: 1\n", {"a"}, "*2", NULL, -EEXIST},
 	{"add what is not there", "a: 1\n", {"b"}, "*2", "a: 1\nb: 2\n", 0},
 
-	{"append to a block", "r: # list\n  - { name: x } # one\n\nb: 1\n", {"r"}, "+{ name: y }",
-	 "r: # list\n  - { name: x } # one\n  - { name: y }\n\nb: 1\n", 0},
-	{"append a block", "r:\n- name: x\n  to: a\n", {"r"}, "+{ name: y, to: b }", "r:\n- name: x\n  to: a\n- name: y\n  to: b\n", 0},
+	{"append to a block",
+	 "r: # list\n  - { name: x } # one\n\nb: 1\n",
+	 {"r"},
+	 "+{ name: y }",
+	 "r: # list\n  - { name: x } # one\n  - { name: y }\n\nb: 1\n",
+	 0},
+	{"append a block",
+	 "r:\n- name: x\n  to: a\n",
+	 {"r"},
+	 "+{ name: y, to: b }",
+	 "r:\n- name: x\n  to: a\n- name: y\n  to: b\n",
+	 0},
 	{"append in brackets", "r: [a, b] # x\n", {"r"}, "+c", "r: [a, b, c] # x\n", 0},
 	{"append to nothing", "a: 1\n", {"r"}, "+{ name: y }", "a: 1\nr:\n  - { name: y }\n", 0},
 	{"append to an empty list", "r: []\n", {"r"}, "+{ name: y }", "r:\n  - { name: y }\n", 0},
 	{"append a value to nothing", "a: { b: 1 }\n", {"a", "r"}, "+c", "a: { b: 1, r: [c] }\n", 0},
 	{"append to a single value", "r: a # x\n", {"r"}, "+c", "r: [a, c] # x\n", 0},
 	{"append to a mapping", "r: { a: 1 }\n", {"r"}, "+c", NULL, -EINVAL},
-	{"insert in front", "r:\n  - { name: x }\n  # of y\n  - { name: y }\n", {"r"}, "+y+{ name: z }",
-	 "r:\n  - { name: x }\n  - { name: z }\n  # of y\n  - { name: y }\n", 0},
+	{"insert in front",
+	 "r:\n  - { name: x }\n  # of y\n  - { name: y }\n",
+	 {"r"},
+	 "+y+{ name: z }",
+	 "r:\n  - { name: x }\n  - { name: z }\n  # of y\n  - { name: y }\n",
+	 0},
 	{"insert in front in brackets", "r: [a, b]\n", {"r"}, "+[0]+c", "r: [c, a, b]\n", 0},
 	{"insert in front of nothing", "r: [a, b]\n", {"r"}, "+x+c", NULL, -ENOENT},
 
@@ -85,13 +141,31 @@ static const struct change changes[] = {
 	{"remove a block", "f:\n  # of x\n  x:\n    to: y # why\n  z: 1\n", {"f", "x"}, NULL, "f:\n  z: 1\n", 0},
 	{"remove in brackets", "f: { a: 1, b: 2, c: 3 }\n", {"f", "b"}, NULL, "f: { a: 1, c: 3 }\n", 0},
 	{"remove the last in brackets", "f: { a: 1, b: 2 }\n", {"f", "b"}, NULL, "f: { a: 1 }\n", 0},
-	{"remove the only one", "a: 1\nf:\n  x: { limits: { ban: 1m } }\nb: 2\n", {"f", "x", "limits", "ban"}, NULL, "a: 1\nb: 2\n", 0},
+	{"remove the only one",
+	 "a: 1\nf:\n  x: { limits: { ban: 1m } }\nb: 2\n",
+	 {"f", "x", "limits", "ban"},
+	 NULL,
+	 "a: 1\nb: 2\n",
+	 0},
 	{"remove all there is", "# x\n\na: 1\n", {"a"}, NULL, "# x\n", 0},
-	{"remove an entry of a list", "r:\n  - { name: x }\n  # of y\n  - { name: y } # y\n  - { name: z }\n", {"r", "y"}, NULL,
-	 "r:\n  - { name: x }\n  - { name: z }\n", 0},
-	{"remove a block of a list", "r:\n  - name: x\n    to: a\n  -\n    name: y\n    to: b\n  - name: z\n", {"r", "y"}, NULL,
-	 "r:\n  - name: x\n    to: a\n  - name: z\n", 0},
-	{"remove the first key of an entry", "r:\n  - to: a\n    name: x\n", {"r", "x", "to"}, NULL, "r:\n  - name: x\n", 0},
+	{"remove an entry of a list",
+	 "r:\n  - { name: x }\n  # of y\n  - { name: y } # y\n  - { name: z }\n",
+	 {"r", "y"},
+	 NULL,
+	 "r:\n  - { name: x }\n  - { name: z }\n",
+	 0},
+	{"remove a block of a list",
+	 "r:\n  - name: x\n    to: a\n  -\n    name: y\n    to: b\n  - name: z\n",
+	 {"r", "y"},
+	 NULL,
+	 "r:\n  - name: x\n    to: a\n  - name: z\n",
+	 0},
+	{"remove the first key of an entry",
+	 "r:\n  - to: a\n    name: x\n",
+	 {"r", "x", "to"},
+	 NULL,
+	 "r:\n  - name: x\n",
+	 0},
 	{"remove without a newline", "a: 1\nb: 2", {"b"}, NULL, "a: 1\n", 0},
 	{"remove what is not there", "a: 1\n", {"b"}, NULL, NULL, -ENOENT},
 	{"remove a text block", "a: |\n  x\n  y\nb: 2\n", {"a"}, NULL, "b: 2\n", 0},
@@ -125,7 +199,8 @@ static void single_changes(void **state)
 		int r = apply(arena, change->before, change->path, change->value, &after);
 		if (r == change->result && strcmp(after, change->after ? change->after : "untouched") == 0)
 			continue;
-		print_error("%s: result %d\n--- expected\n%s--- got\n%s", change->what, r, change->after ? change->after : "", after);
+		print_error("%s: result %d\n--- expected\n%s--- got\n%s", change->what, r,
+			    change->after ? change->after : "", after);
 		bad++;
 	}
 	assert_int_equal(bad, 0);
@@ -144,11 +219,13 @@ static void trees_are_handed_on(void **state)
 	struct edit_text in = {.file = "f.yaml", .text = "a: 1 # one\n", .length = 11, .ret_root = &root};
 	assert_int_equal(edit_set(&in, first, "2", arena, &diags, &text), 0);
 	assert_non_null(root);
-	in = (struct edit_text){.file = "f.yaml", .text = text, .length = strlen(text), .root = root, .ret_root = &root};
+	in = (struct edit_text){
+		.file = "f.yaml", .text = text, .length = strlen(text), .root = root, .ret_root = &root};
 	assert_int_equal(edit_add(&in, second, "[x, y]", arena, &diags, &text), 0);
 	assert_string_equal(text, "a: 1 # one\nb:\n  c: 2\n  d: [x, y]\n");
 	/* Nothing to change: text and tree stay. */
-	in = (struct edit_text){.file = "f.yaml", .text = text, .length = strlen(text), .root = root, .ret_root = &root};
+	in = (struct edit_text){
+		.file = "f.yaml", .text = text, .length = strlen(text), .root = root, .ret_root = &root};
 	const struct doc_node *before = root;
 	assert_int_equal(edit_set(&in, first, "2", arena, &diags, &text), 0);
 	assert_ptr_equal(root, before);
@@ -175,7 +252,8 @@ static void walk(struct visit *visit, const struct doc_node *node, size_t depth)
 	visit->look(visit, node, depth);
 	visit->count++;
 	for (uint32_t i = 0; i < node->count; i++) {
-		visit->path[depth] = node->kind == DOC_MAPPING ? node->keys[i].text : arena_printf(visit->arena, "[%u]", i);
+		visit->path[depth] =
+			node->kind == DOC_MAPPING ? node->keys[i].text : arena_printf(visit->arena, "[%u]", i);
 		walk(visit, &node->children[i], depth + 1);
 	}
 	visit->path[depth] = NULL;
@@ -262,7 +340,7 @@ static void remove_one_piece(const struct visit *visit, const struct doc_node *n
 		return;
 	const char *after = must(arena, visit->text, visit->path, NULL);
 	size_t old = strlen(visit->text), new = strlen(after), front = 0, back = 0;
-	while (front < new && after[front] == visit->text[front])
+	while (front < new &&after[front] == visit->text[front])
 		front++;
 	while (back < new - front && after[new - 1 - back] == visit->text[old - 1 - back])
 		back++;
@@ -295,7 +373,8 @@ static void every_removal(void **state)
 }
 
 /* Node number want, counted in file order; its path in path. */
-static const struct doc_node *pick(struct arena *arena, const struct doc_node *node, size_t *want, const char **path, size_t depth)
+static const struct doc_node *pick(struct arena *arena, const struct doc_node *node, size_t *want, const char **path,
+				   size_t depth)
 {
 	if (*want == 0)
 		return node;
@@ -314,7 +393,8 @@ static const struct doc_node *pick(struct arena *arena, const struct doc_node *n
 static void many_changes(void **state)
 {
 	(void)state;
-	static const char *const values[] = {"zz9", "[a, b]", "{ a: 1, b: { c: 2 } }", "a:\n  b: 1\nc:\n  - d\n  - e: 1\n", "\"x: #y\"", NULL};
+	static const char *const values[] = {
+		"zz9", "[a, b]", "{ a: 1, b: { c: 2 } }", "a:\n  b: 1\nc:\n  - d\n  - e: 1\n", "\"x: #y\"", NULL};
 	unsigned seed = 1;
 	cleanup_arena struct arena *text_arena = arena_new();
 	size_t length;
@@ -338,9 +418,10 @@ static void many_changes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(single_changes), cmocka_unit_test(trees_are_handed_on), cmocka_unit_test(every_scalar),
-		cmocka_unit_test(every_mapping),
-		cmocka_unit_test(every_list),	  cmocka_unit_test(every_removal), cmocka_unit_test(many_changes),
+		cmocka_unit_test(single_changes), cmocka_unit_test(trees_are_handed_on),
+		cmocka_unit_test(every_scalar),   cmocka_unit_test(every_mapping),
+		cmocka_unit_test(every_list),     cmocka_unit_test(every_removal),
+		cmocka_unit_test(many_changes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

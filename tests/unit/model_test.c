@@ -114,7 +114,8 @@ static void defaults(void **state)
 			       "management: { from: 198.51.100.7, reason: r }\n"
 			       "nodes: { a: { address: 192.0.2.11 } }\n"
 			       "pools: { web: { nodes: a }, api: { nodes: a, health: { check: http } } }\n"
-			       "forwards: { x: { listen: 443, to: web, reason: r }, y: { listen: 8000-8010, to: web, reason: r } }\n"
+			       "forwards: { x: { listen: 443, to: web, reason: r }, y: { listen: 8000-8010, to: web, "
+			       "reason: r } }\n"
 			       "expect:\n"
 			       "  - { from: 192.0.2.11, in: lan, to: \"self:443/tcp\", verdict: accept }\n"
 			       "  - { from: 192.0.2.11, in: lan, to: \"self:8001/tcp\", verdict: accept }\n",

@@ -17,7 +17,8 @@ static void durations(void **state)
 		const char *text;
 		milliseconds value;
 	} good[] = {{"250ms", 250}, {"2s", 2000}, {"10m", 600000}, {"1h", 3600000}, {"30d", 2592000000}, {"0s", 0}};
-	static const char *const bad[] = {"", "2", "s", "ms", "1.5s", "-1s", " 1s", "1s ", "1 s", "01s", "1S", "1w", "4294967296s"};
+	static const char *const bad[] = {"",    "2",   "s",   "ms", "1.5s", "-1s",        " 1s",
+					  "1s ", "1 s", "01s", "1S", "1w",   "4294967296s"};
 	cleanup_arena struct arena *arena = arena_new();
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
 		milliseconds value = 1;
@@ -45,8 +46,19 @@ static void rates(void **state)
 		{"  7/hour   burst  1 ", {7, RATE_HOUR, 1}},
 		{"10000000/second", {10000000, RATE_SECOND, 10000000}},
 	};
-	static const char *const bad[] = {"", "50", "50/", "/second", "50/s", "50/day", "0/second", "10000001/second",
-					  "5/second burst", "5/second burst 0", "5/second 10", "5/second burst 1 2", "5 /second"};
+	static const char *const bad[] = {"",
+					  "50",
+					  "50/",
+					  "/second",
+					  "50/s",
+					  "50/day",
+					  "0/second",
+					  "10000001/second",
+					  "5/second burst",
+					  "5/second burst 0",
+					  "5/second 10",
+					  "5/second burst 1 2",
+					  "5 /second"};
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
 		struct rate value;
 		assert_int_equal(value_rate(good[i].text, strlen(good[i].text), &value), 0);
@@ -62,7 +74,8 @@ static void rates(void **state)
 static void ports(void **state)
 {
 	(void)state;
-	static const char *const bad[] = {"", "0", "65536", "-", "1-", "-1", "2-1", "1-65536", "080", "a", "1 ", "99999999999"};
+	static const char *const bad[] = {"",    "0",       "65536", "-", "1-", "-1",
+					  "2-1", "1-65536", "080",   "a", "1 ", "99999999999"};
 	cleanup_arena struct arena *arena = arena_new();
 	struct port_range range;
 	assert_int_equal(value_port_range("8000-8010", 9, &range), 0);
@@ -79,9 +92,15 @@ static void hosts_and_ports(void **state)
 	static const struct {
 		const char *text, *host, *port; /* host NULL: refused */
 	} cases[] = {
-		{"192.0.2.1:80", "192.0.2.1", "80"}, {"[2001:db8::1]:80", "2001:db8::1", "80"}, {"a.example:x", "a.example", "x"},
-		{"a:", "a", ""},		     {"80", NULL, NULL},			{":80", NULL, NULL},
-		{"2001:db8::1:80", NULL, NULL},	     {"[]:80", NULL, NULL},			{"[192.0.2.1]:80", NULL, NULL},
+		{"192.0.2.1:80", "192.0.2.1", "80"},
+		{"[2001:db8::1]:80", "2001:db8::1", "80"},
+		{"a.example:x", "a.example", "x"},
+		{"a:", "a", ""},
+		{"80", NULL, NULL},
+		{":80", NULL, NULL},
+		{"2001:db8::1:80", NULL, NULL},
+		{"[]:80", NULL, NULL},
+		{"[192.0.2.1]:80", NULL, NULL},
 		{"[2001:db8::1]", NULL, NULL},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -149,7 +168,7 @@ static void names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(durations),	   cmocka_unit_test(rates),	  cmocka_unit_test(ports),
+		cmocka_unit_test(durations),       cmocka_unit_test(rates),       cmocka_unit_test(ports),
 		cmocka_unit_test(hosts_and_ports), cmocka_unit_test(public_keys), cmocka_unit_test(names),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
