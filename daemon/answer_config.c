@@ -1,4 +1,6 @@
-/* Configuration texts and their history: config, config/running, history, diff. */
+/* Configuration texts and their history: config, config/running, history, diff.
+ * Reads the history and the configuration folder; changes neither. What the
+ * texts mean is the model's. */
 #include "apply.h"
 #include "history_diff.h"
 #include "json_show.h"

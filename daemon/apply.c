@@ -188,17 +188,75 @@ static void count(struct server *server, const struct apply_result *result, uint
 		metrics_count_apply(&server->applies, took);
 }
 
+/* The very configuration that is in force. Whoever applies it again wants to be sure: the kernel is looked at, too. */
+static void apply_again(struct server *server, const struct apply_request *request, const struct source_files *files,
+			struct arena *arena, struct diag_list *diags, struct apply_result *result)
+{
+	if (engine_refresh(server->engine, server_now(), arena, &result->report) < 0) {
+		fail(result, 500, result->report.error);
+		return;
+	}
+	remember_warnings(server, diags);
+	if (request->write_folder)
+		write_folder(server, files, arena);
+	result->revision = server->revision;
+	result->status = 200;
+}
+
+/* On disk before the kernel changes. 0 with the number, or -errno after the result has the reason. */
+static int store_revision(struct server *server, const struct apply_request *request, const struct source_files *files,
+			  struct arena *arena, struct apply_result *result, uint32_t *ret_revision)
+{
+	struct history_meta meta = {.time = server_now(),
+				    .user = request->user,
+				    .message = request->message,
+				    .summary = result->summary_count ? result->summary[0] : "no change"};
+	const char *error = NULL;
+	int r = history_add(server->history, files->items, files->count, &meta, arena, ret_revision, &error);
+	if (r == 0 && request->confirm_seconds) {
+		r = history_set_pending(server->history, *ret_revision, request->confirm_seconds, arena, &error);
+		if (r < 0)
+			history_discard(server->history, *ret_revision);
+	}
+	if (r < 0)
+		fail(result, 500, arena_printf(arena, "cannot store the revision, so nothing was changed: %s",
+					       error ? error : strerror(-r)));
+	return r;
+}
+
+/* The kernel holds it: say so on disk, to the timers, and to the log. */
+static void settle(struct server *server, const struct apply_request *request, const struct source_files *files,
+		   uint32_t revision, struct arena *arena, struct apply_result *result)
+{
+	const char *error = NULL;
+	int r = request->confirm_seconds ? 0 : history_commit(server->history, revision, arena, &error);
+	if (r < 0)
+		log_error("history", "revision %u is in force, but could not be marked so: %s; a reboot brings the last one",
+			  revision, error ? error : strerror(-r));
+	server->revision = revision;
+	if (request->write_folder)
+		write_folder(server, files, arena);
+	server_set_timers(server);
+	if (request->confirm_seconds && (r = guard_start(&server->options)) < 0)
+		log_warning("apply", "no guard watches the deadline beside this process: %s", strerror(-r));
+	result->revision = revision;
+	result->changed = result->report.step_count || result->summary_count;
+	result->status = 200;
+	const struct engine_report *report = &result->report;
+	log_info("apply", "revision %u by %s: %zu steps, load %llu ms, diff %llu ms, commit %llu ms, verify %llu ms",
+		 revision, request->user, report->step_count, (unsigned long long)result->load_ms,
+		 (unsigned long long)report->diff_ms, (unsigned long long)report->commit_ms,
+		 (unsigned long long)report->verify_ms);
+}
+
 static void apply_checked(struct server *server, const struct apply_request *request, struct arena *arena,
 			  struct diag_list *diags, struct apply_result *result)
 {
 	uint64_t start = monotonic_ms();
 	struct history_pending pending;
 	if (history_pending(server->history, &pending)) {
-		fail(result, 409,
-		     arena_printf(arena,
-				  "revision %u waits for its confirmation: `edgectl confirm` or `edgectl rollback` "
-				  "first",
-				  pending.revision));
+		fail(result, 409, arena_printf(arena, "revision %u waits: `edgectl confirm` or `edgectl rollback` first",
+					       pending.revision));
 		return;
 	}
 	cleanup_model struct model *model = NULL;
@@ -207,68 +265,25 @@ static void apply_checked(struct server *server, const struct apply_request *req
 	result->load_ms = monotonic_ms() - start;
 	if (r < 0) {
 		fail(result, r == -EINVAL ? 422 : 500,
-		     r == -EINVAL ? arena_printf(arena, "the configuration has %zu error%s; nothing was changed",
-						 diags->errors, diags->errors == 1 ? "" : "s")
+		     r == -EINVAL ? arena_printf(arena, "the configuration has %zu error%s; nothing was changed", diags->errors,
+						 diags->errors == 1 ? "" : "s")
 				  : strerror(-r));
 		return;
 	}
 	if (!request->confirm_seconds && is_in_force(server, &files, arena)) {
-		result->revision = server->revision;
-		result->status = 200;
-		/* Whoever applies again wants to be sure: the kernel is looked at, too. */
-		if (engine_refresh(server->engine, server_now(), arena, &result->report) < 0) {
-			fail(result, 500, result->report.error);
-			return;
-		}
-		remember_warnings(server, diags);
-		if (request->write_folder)
-			write_folder(server, &files, arena);
+		apply_again(server, request, &files, arena, diags, result);
 		return;
 	}
 	apply_summarise(engine_model(server->engine), model, arena, result);
-
-	struct history_meta meta = {.time = server_now(),
-				    .user = request->user,
-				    .message = request->message,
-				    .summary = result->summary_count ? result->summary[0] : "no change"};
 	uint32_t revision;
-	const char *error = NULL;
-	r = history_add(server->history, files.items, files.count, &meta, arena, &revision, &error);
-	if (r == 0 && request->confirm_seconds)
-		r = history_set_pending(server->history, revision, request->confirm_seconds, arena, &error);
-	if (r < 0) {
-		fail(result, 500,
-		     arena_printf(arena, "cannot store the revision, so nothing was changed: %s",
-				  error ? error : strerror(-r)));
+	if (store_revision(server, request, &files, arena, result, &revision) < 0)
 		return;
-	}
-	r = bring_up(server, &model, request->must_listen, arena, result);
-	if (r < 0) {
+	if (bring_up(server, &model, request->must_listen, arena, result) < 0) {
 		history_discard(server->history, revision);
 		return;
 	}
-	if (!request->confirm_seconds) {
-		r = history_commit(server->history, revision, arena, &error);
-		if (r < 0)
-			log_error("history",
-				  "revision %u is in force, but could not be marked so: %s; a reboot brings the one "
-				  "before",
-				  revision, error ? error : strerror(-r));
-	}
-	if (request->write_folder)
-		write_folder(server, &files, arena);
-	server->revision = revision;
 	remember_warnings(server, diags);
-	server_set_timers(server);
-	if (request->confirm_seconds && (r = guard_start(&server->options)) < 0)
-		log_warning("apply", "no guard watches the deadline beside this process: %s", strerror(-r));
-	result->revision = revision;
-	result->changed = result->report.step_count || result->summary_count;
-	result->status = 200;
-	log_info("apply", "revision %u by %s: %zu steps, load %llu ms, diff %llu ms, commit %llu ms, verify %llu ms",
-		 revision, request->user, result->report.step_count, (unsigned long long)result->load_ms,
-		 (unsigned long long)result->report.diff_ms, (unsigned long long)result->report.commit_ms,
-		 (unsigned long long)result->report.verify_ms);
+	settle(server, request, &files, revision, arena, result);
 }
 
 void apply_files(struct server *server, const struct apply_request *request, struct arena *arena,

@@ -1,4 +1,6 @@
-/* edged: one program, several roles. Decides which one this process is. */
+/* edged: one program, several roles. Decides which one this process is, and
+ * hands over to it. Main itself is in server.c; privileges are dropped before
+ * a role is started, by role.c. */
 #include "api/api.h"
 #include "guard.h"
 #include "log.h"

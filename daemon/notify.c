@@ -1,4 +1,6 @@
-/* The service manager's protocol, by libsystemd. Without a manager each call does nothing. */
+/* The service manager's protocol, by libsystemd: readiness, watchdog, and the
+ * store of descriptors. Without a manager each call does nothing. It keeps no
+ * state and decides nothing. */
 #include "notify.h"
 
 #include "log.h"

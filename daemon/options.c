@@ -1,4 +1,6 @@
-/* Parsing of edged's own options. Prints help and errors; starts nothing. */
+/* Parsing of edged's own options. Prints help and errors; starts nothing, and
+ * reads no file. The commands that manage a running edged are edgectl's, not
+ * its own. */
 #include "options.h"
 
 #include <errno.h>

@@ -1,4 +1,6 @@
-/* Typed fields in byte buffers. Owns the writer's buffer; knows no message. */
+/* Typed fields in byte buffers. Owns the writer's buffer; knows no message.
+ * A reader takes whatever bytes it is given and never reads behind them: what
+ * another role sends is hostile. */
 #include "wire.h"
 
 #include <endian.h>

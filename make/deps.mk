@@ -5,7 +5,8 @@ DEPS_BUILD := gcc libc6-dev pkg-config libnftnl-dev libmnl-dev libnetfilter-conn
 	libcmocka-dev
 DEPS_LAB := nftables conntrack iproute2 iputils-ping nginx-light|nginx libnginx-mod-stream haproxy curl openssl \
 	wireguard-tools wireguard-go tcpdump socat procps util-linux jq python3
-DEPS_TEST := python3-pytest python3-yaml python3-jsonschema python3-scapy libclang-rt-dev valgrind cppcheck clang-tidy binutils git zsh fish
+DEPS_TEST := python3-pytest python3-yaml python3-jsonschema python3-scapy libclang-rt-dev valgrind cppcheck clang-tidy \
+	binutils git zsh fish
 DEPS_BENCH := wrk iperf3
 
 deps:

@@ -62,12 +62,14 @@ static void bad_line(struct parse *parse, const char *line, size_t length, const
 	if (bytes_check(shown, (size_t)bytes_shown(shown), &offset, &why) < 0)
 		shown[offset] = '\0';
 	struct origin at = {.file = parse->file, .line = parse->line, .column = 1};
-	reader_error(parse->reader, parse->where, at, "\"%.*s\" %s%s%s", bytes_shown(shown), shown, wrong, right, *right ? ")" : "");
+	reader_error(parse->reader, parse->where, at, "\"%.*s\" %s%s%s", bytes_shown(shown), shown, wrong, right,
+		     *right ? ")" : "");
 }
 
 static uint32_t v4_number(const struct addr *addr)
 {
-	return (uint32_t)addr->bytes[0] << 24 | (uint32_t)addr->bytes[1] << 16 | (uint32_t)addr->bytes[2] << 8 | addr->bytes[3];
+	return (uint32_t)addr->bytes[0] << 24 | (uint32_t)addr->bytes[1] << 16 | (uint32_t)addr->bytes[2] << 8 |
+	       addr->bytes[3];
 }
 
 static int add_range(struct parse *parse, const struct prefix *prefix)
@@ -112,11 +114,13 @@ static int parse_line(struct parse *parse, const char *line, size_t length)
 	int r = prefix_parse(line, length, &prefix);
 	if (r == -ERANGE) {
 		char right[PREFIX_TEXT_MAX];
-		bad_line(parse, line, length, "has bits set behind its length (the network is ", prefix_format(&prefix, right));
+		bad_line(parse, line, length, "has bits set behind its length (the network is ",
+			 prefix_format(&prefix, right));
 		return 0;
 	}
 	if (r < 0) {
-		bad_line(parse, line, length, "is not an address or prefix (like 192.0.2.0/24; \"#\" starts a comment)", "");
+		bad_line(parse, line, length, "is not an address or prefix (like 192.0.2.0/24; \"#\" starts a comment)",
+			 "");
 		return 0;
 	}
 	if (prefix.length == 0) {
@@ -184,8 +188,9 @@ static size_t merge_v4(packed_range *ranges, size_t count)
 
 static struct addr v4_address(uint32_t number)
 {
-	return (struct addr){.family = FAMILY_V4,
-			     .bytes = {(uint8_t)(number >> 24), (uint8_t)(number >> 16), (uint8_t)(number >> 8), (uint8_t)number}};
+	return (struct addr){
+		.family = FAMILY_V4,
+		.bytes = {(uint8_t)(number >> 24), (uint8_t)(number >> 16), (uint8_t)(number >> 8), (uint8_t)number}};
 }
 
 static int finish(struct parse *parse, struct blocklist_content **ret_content)
@@ -195,7 +200,8 @@ static int finish(struct parse *parse, struct blocklist_content **ret_content)
 		return r;
 	size_t v4_count = merge_v4(parse->v4, parse->v4_count);
 	size_t v6_count = addr_ranges_merge(parse->v6, parse->v6_count);
-	struct blocklist_content *content = malloc(sizeof(*content) + (v4_count + v6_count) * sizeof(content->ranges[0]));
+	struct blocklist_content *content =
+		malloc(sizeof(*content) + (v4_count + v6_count) * sizeof(content->ranges[0]));
 	if (!content)
 		return -ENOMEM;
 	atomic_init(&content->references, 1);
@@ -218,20 +224,22 @@ static size_t count_lines(const char *text, size_t length)
 	return lines;
 }
 
-static int parse_text(struct reader *reader, const struct where *where, const char *file, const char *text, size_t length,
-		      struct blocklist_content **ret_content)
+static int parse_text(struct reader *reader, const struct where *where, const char *file, const char *text,
+		      size_t length, struct blocklist_content **ret_content)
 {
 	struct origin at = {.file = file};
 	size_t lines = count_lines(text, length);
 	if (length > BYTES_MAX || lines > MODEL_MAX_BLOCKLIST_ENTRIES)
-		return reader_error(reader, where, at, "the list is too long: %zu lines, %zu bytes (at most %d lines, %u bytes)", lines,
+		return reader_error(reader, where, at,
+				    "the list is too long: %zu lines, %zu bytes (at most %d lines, %u bytes)", lines,
 				    length, MODEL_MAX_BLOCKLIST_ENTRIES, BYTES_MAX);
 	struct parse parse = {.reader = reader, .where = where, .file = file};
 	parse.v4 = malloc(lines * sizeof(*parse.v4));
 	int r = parse.v4 ? parse_lines(&parse, text, length) : -ENOMEM;
 	at.line = parse.unreported_line;
 	if (r == 0 && at.line)
-		reader_error(reader, where, at, "%u more lines are wrong from here on", parse.bad_lines - REPORTED_LINES);
+		reader_error(reader, where, at, "%u more lines are wrong from here on",
+			     parse.bad_lines - REPORTED_LINES);
 	if (r == 0)
 		r = parse.bad_lines ? -EINVAL : finish(&parse, ret_content);
 	free(parse.v4);
@@ -278,13 +286,15 @@ static int check_name(struct reader *reader, const struct where *where, const st
 	struct prefix prefix;
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
 		if (strcmp(list->name, places[i]) == 0)
-			return reader_error(reader, where, list->at, "\"%s\" is a place already (choose another name)", list->name);
+			return reader_error(reader, where, list->at, "\"%s\" is a place already (choose another name)",
+					    list->name);
 	if (prefix_parse(list->name, strlen(list->name), &prefix) != -EINVAL)
 		return reader_error(reader, where, list->at, "the name reads as an address (choose another one)");
 	const struct tunnel *tunnel = strmap_get(reader->names[KIND_TUNNEL], list->name);
 	if (tunnel)
-		return reader_error(reader, where, list->at, "a tunnel has this name (%s:%u; places are known by their names)",
-				    tunnel->at.file, tunnel->at.line);
+		return reader_error(reader, where, list->at,
+				    "a tunnel has this name (%s:%u; places are known by their names)", tunnel->at.file,
+				    tunnel->at.line);
 	return 0;
 }
 
@@ -299,10 +309,11 @@ int blocklist_read(struct reader *reader, const struct where *up, const struct d
 	if (r == -ENOMEM)
 		return r;
 	if (r == -EINVAL)
-		return reader_error(reader, &where, at, "\"%s\" is outside the configuration's folder (move the list into it)",
-				    list->file);
+		return reader_error(reader, &where, at,
+				    "\"%s\" is outside the configuration's folder (move the list into it)", list->file);
 	if (r == -ENOENT)
-		return reader_error(reader, &where, at, "there is no file \"%s\" (names are relative to the configuration's folder)",
+		return reader_error(reader, &where, at,
+				    "there is no file \"%s\" (names are relative to the configuration's folder)",
 				    list->file);
 	if (r < 0)
 		return reader_error(reader, &where, at, "\"%s\" cannot be read: %s", list->file, strerrordesc_np(-r));

@@ -36,8 +36,8 @@ static void refuse_overlap(struct reader *reader, const struct listen *a, const 
 	const struct forward *first = a_first ? a->forward : b->forward, *second = a_first ? b->forward : a->forward;
 	struct origin at = reader_key_at(reader, KIND_FORWARD, first->index, "listen");
 	reader_refuse(reader, KIND_FORWARD, second->index, "listen", "%s port %u is forward %s's already (%s:%u)",
-		      protocol_names[second->protocol], a->ports.first > b->ports.first ? a->ports.first : b->ports.first,
-		      first->name, at.file, at.line);
+		      protocol_names[second->protocol],
+		      a->ports.first > b->ports.first ? a->ports.first : b->ports.first, first->name, at.file, at.line);
 }
 
 /* Sorted by first port, a range overlaps an earlier one exactly when it starts before the furthest end so far. */
@@ -86,8 +86,8 @@ static int check_tunnel_ports(struct reader *reader)
 		if (tunnel->listen == 0)
 			continue;
 		if (first)
-			reader_refuse(reader, KIND_TUNNEL, i, "listen", "port %u is tunnel %s's already (%s:%u)", tunnel->listen,
-				      first->name, first->at.file, first->at.line);
+			reader_refuse(reader, KIND_TUNNEL, i, "listen", "port %u is tunnel %s's already (%s:%u)",
+				      tunnel->listen, first->name, first->at.file, first->at.line);
 		else
 			owners[tunnel->listen] = tunnel;
 	}
@@ -96,8 +96,9 @@ static int check_tunnel_ports(struct reader *reader)
 		for (size_t t = 0; t < model->tunnel_count && forward->protocol == PROTOCOL_UDP; t++)
 			if (model->tunnels[t].listen && listens_on(forward, PROTOCOL_UDP, model->tunnels[t].listen))
 				reader_refuse(reader, KIND_FORWARD, i, "listen",
-					      "udp port %u is tunnel %s's (%s:%u), and a forward would take it away", model->tunnels[t].listen,
-					      model->tunnels[t].name, model->tunnels[t].at.file, model->tunnels[t].at.line);
+					      "udp port %u is tunnel %s's (%s:%u), and a forward would take it away",
+					      model->tunnels[t].listen, model->tunnels[t].name,
+					      model->tunnels[t].at.file, model->tunnels[t].at.line);
 	}
 	return 0;
 }
@@ -120,8 +121,8 @@ static void check_server(struct reader *reader, const struct listen_tcp *server,
 		bool here = forward->listen_address.family == FAMILY_NONE || addr_is_zero(&server->address) ||
 			    addr_equal(&forward->listen_address, &server->address);
 		if (here && listens_on(forward, PROTOCOL_TCP, server->port))
-			reader_error(reader, &where, server->at, "tcp port %u is forward %s's already (%s:%u)", server->port,
-				     forward->name, forward->at.file, forward->at.line);
+			reader_error(reader, &where, server->at, "tcp port %u is forward %s's already (%s:%u)",
+				     server->port, forward->name, forward->at.file, forward->at.line);
 	}
 }
 
@@ -135,8 +136,8 @@ static void check_servers(struct reader *reader)
 		    addr_is_zero(&api->address);
 	const struct where up = {.name = "api"}, where = {.up = &up, .name = "listen"};
 	if (both && same && metrics->port == api->port)
-		reader_error(reader, &where, api->at, "tcp port %u is taken by metrics already (%s:%u)", api->port, metrics->at.file,
-			     metrics->at.line);
+		reader_error(reader, &where, api->at, "tcp port %u is taken by metrics already (%s:%u)", api->port,
+			     metrics->at.file, metrics->at.line);
 }
 
 int check_listens(struct reader *reader)

@@ -11,8 +11,8 @@
 #define REFUSE(key_name, ...) refuse_key(reader, where, node, key_name, __VA_ARGS__)
 
 static __attribute__((format(printf, 5, 6))) int refuse_key(struct reader *reader, const struct where *up,
-							      const struct doc_node *node, const char *key,
-							      const char *format, ...)
+							    const struct doc_node *node, const char *key,
+							    const char *format, ...)
 {
 	struct where where = {.up = up, .name = key};
 	const struct doc_node *value = node->kind == DOC_MAPPING ? doc_get(node, key) : NULL;
@@ -81,16 +81,19 @@ CHECK(check_forward)
 	if (udp && forward->via == VIA_PROXY)
 		REFUSE("via", "UDP is forwarded by the kernel only (write auto or kernel)");
 	if (forward->via == VIA_KERNEL && forward->pool->balance == BALANCE_LEAST_CONNECTIONS)
-		REFUSE("via", "pool %s balances by least_connections, which the kernel cannot (write via: proxy, or another balance)",
+		REFUSE("via",
+		       "pool %s balances by least_connections, which the kernel cannot (write via: proxy, or another "
+		       "balance)",
 		       forward->pool->name);
 	if (udp && forward->pool->balance == BALANCE_LEAST_CONNECTIONS)
-		REFUSE("to", "pool %s balances by least_connections, which UDP cannot (use a pool with another balance)",
+		REFUSE("to",
+		       "pool %s balances by least_connections, which UDP cannot (use a pool with another balance)",
 		       forward->pool->name);
 	enum family family = forward->listen_address.family;
 	if ((forward->via == VIA_KERNEL || udp) && family != FAMILY_NONE && forward->pool->node_count &&
 	    !has_family(forward->pool, family))
-		REFUSE("to", "pool %s has no IPv%d node, and the kernel does not translate between families", forward->pool->name,
-		       family);
+		REFUSE("to", "pool %s has no IPv%d node, and the kernel does not translate between families",
+		       forward->pool->name, family);
 	if (forward->limits.ban && !forward->limits.new_per_source.count)
 		REFUSE("limits", "a ban needs new_per_source (it is for who keeps exceeding that)");
 	if (forward->limits.ban && udp)
@@ -98,7 +101,8 @@ CHECK(check_forward)
 	const struct where from = {.up = where, .name = "from"};
 	for (size_t i = 0; i < forward->from_count; i++)
 		if (forward->from[i].kind == PLACE_SELF)
-			reader_error(reader, &from, forward->from[i].at, "this machine does not use its own forwards (remove \"self\")");
+			reader_error(reader, &from, forward->from[i].at,
+				     "this machine does not use its own forwards (remove \"self\")");
 	bool one_port = forward->port_count == 1 && forward->ports[0].first == forward->ports[0].last;
 	if (one_port && !forward->target_port)
 		forward->target_port = forward->ports[0].first;
@@ -110,7 +114,8 @@ CHECK(check_snat)
 	const struct snat_rule *snat = entry;
 	for (size_t i = 0; i < snat->from_count; i++)
 		if (snat->to.family != FAMILY_NONE && snat->from[i].addr.family != snat->to.family)
-			return REFUSE("to", "an IPv%d address cannot replace an IPv%d source (one SNAT rule for each family)",
+			return REFUSE("to",
+				      "an IPv%d address cannot replace an IPv%d source (one SNAT rule for each family)",
 				      snat->to.family, snat->from[i].addr.family);
 	return 0;
 }
@@ -131,16 +136,18 @@ CHECK(check_tunnel)
 	(void)node;
 	size_t length = strlen(tunnel->name);
 	if (!value_is_device(tunnel->name, length))
-		return reader_error(reader, where, tunnel->at, "a tunnel's name is its device's name too: at most %d characters",
+		return reader_error(reader, where, tunnel->at,
+				    "a tunnel's name is its device's name too: at most %d characters",
 				    MODEL_IFNAME_MAX);
 	for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
 		if (strcmp(tunnel->name, taken[i]) == 0)
-			return reader_error(reader, where, tunnel->at, "\"%s\" means something else already (like wg0)", taken[i]);
+			return reader_error(reader, where, tunnel->at, "\"%s\" means something else already (like wg0)",
+					    taken[i]);
 	const struct interface *legs[] = {&model->wan, &model->lan};
 	for (size_t i = 0; i < 2; i++)
 		if (legs[i]->device && strcmp(tunnel->name, legs[i]->device) == 0)
-			return reader_error(reader, where, tunnel->at, "%s is the device of a leg already (line %u)", tunnel->name,
-					    legs[i]->at.line);
+			return reader_error(reader, where, tunnel->at, "%s is the device of a leg already (line %u)",
+					    tunnel->name, legs[i]->at.line);
 	return 0;
 }
 
@@ -149,7 +156,8 @@ CHECK(check_api)
 	struct model *model = reader->model;
 	(void)entry;
 	if (model->api.writer_count + model->api.reader_count == 0)
-		return reader_error(reader, where, node->at, "nobody may use it (name at least one of writers or readers)");
+		return reader_error(reader, where, node->at,
+				    "nobody may use it (name at least one of writers or readers)");
 	return 0;
 }
 
@@ -198,6 +206,7 @@ CHECK(check_expectation)
 	if (expectation->from_port && expectation->protocol == PROTOCOL_ICMP)
 		REFUSE("from", "ICMP has no ports (write the address alone)");
 	if (expectation->forward && expectation->verdict != EXPECT_ACCEPT)
-		REFUSE("forward", "what a forward serves is accepted (write verdict: accept, or leave the forward out)");
+		REFUSE("forward",
+		       "what a forward serves is accepted (write verdict: accept, or leave the forward out)");
 	return 0;
 }

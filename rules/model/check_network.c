@@ -25,7 +25,8 @@ struct claims {
 
 static int add_claim(struct reader *reader, struct claims *claims, const struct claim *claim)
 {
-	struct claim *items = arena_grow(reader->scratch, claims->items, claims->count, sizeof(*items), &claims->capacity);
+	struct claim *items =
+		arena_grow(reader->scratch, claims->items, claims->count, sizeof(*items), &claims->capacity);
 	if (!items)
 		return -ENOMEM;
 	items[claims->count] = *claim;
@@ -66,8 +67,8 @@ static int check_overlaps(struct reader *reader, struct claims *claims, const ch
 			const struct claim *second = first == claim ? furthest : claim;
 			char address[ADDR_TEXT_MAX];
 			const char *text = arena_printf(reader->scratch, "%s is %s's already (%s:%u; %s)",
-							addr_format(&claim->range.first, address), first->owner, first->at.file,
-							first->at.line, right);
+							addr_format(&claim->range.first, address), first->owner,
+							first->at.file, first->at.line, right);
 			refuse_claim(reader, second, text ? text : "");
 			clean = false;
 		}
@@ -97,8 +98,12 @@ static const struct claim *find_claim(const struct claims *claims, const struct 
 static int claim_leg(struct reader *reader, struct claims *claims, const struct interface *leg, const char *name)
 {
 	for (size_t i = 0; i < leg->network_count; i++) {
-		struct claim claim = {.range = prefix_range(&leg->networks[i]), .owner = name, .at = leg->at,
-				      .section = "interfaces", .name = name, .key = "networks"};
+		struct claim claim = {.range = prefix_range(&leg->networks[i]),
+				      .owner = name,
+				      .at = leg->at,
+				      .section = "interfaces",
+				      .name = name,
+				      .key = "networks"};
 		if (add_claim(reader, claims, &claim) < 0)
 			return -ENOMEM;
 	}
@@ -116,9 +121,13 @@ static int check_networks(struct reader *reader)
 		const struct tunnel *tunnel = &model->tunnels[i];
 		for (size_t j = 0; j < tunnel->address_count; j++) {
 			struct prefix network = prefix_of(&tunnel->addresses[j].addr, tunnel->addresses[j].length);
-			struct claim claim = {.range = prefix_range(&network), .owner = tunnel->name, .tunnel = tunnel,
-					      .at = reader_key_at(reader, KIND_TUNNEL, i, "address"), .section = "wireguard",
-					      .name = tunnel->name, .key = "address"};
+			struct claim claim = {.range = prefix_range(&network),
+					      .owner = tunnel->name,
+					      .tunnel = tunnel,
+					      .at = reader_key_at(reader, KIND_TUNNEL, i, "address"),
+					      .section = "wireguard",
+					      .name = tunnel->name,
+					      .key = "address"};
 			if (add_claim(reader, &claims, &claim) < 0)
 				return -ENOMEM;
 		}
@@ -146,8 +155,8 @@ static int check_peer_keys(struct reader *reader, const struct tunnel *tunnel)
 		if (r == -EEXIST) {
 			const struct peer *first = strmap_get(keys, text);
 			const struct where where = {.up = &peers, .name = peer->name};
-			reader_error(reader, &where, peer->at, "peer %s has this public key already (%s:%u)", first->name,
-				     first->at.file, first->at.line);
+			reader_error(reader, &where, peer->at, "peer %s has this public key already (%s:%u)",
+				     first->name, first->at.file, first->at.line);
 		}
 	}
 	return 0;
@@ -165,8 +174,13 @@ static int claim_peers(struct reader *reader, struct claims *claims)
 			if (!owner)
 				return -ENOMEM;
 			for (size_t k = 0; k < peer->allowed_ip_count; k++) {
-				struct claim claim = {.range = prefix_range(&peer->allowed_ips[k]), .owner = owner, .tunnel = tunnel,
-						      .at = peer->at, .section = "wireguard", .name = tunnel->name, .key = "peers",
+				struct claim claim = {.range = prefix_range(&peer->allowed_ips[k]),
+						      .owner = owner,
+						      .tunnel = tunnel,
+						      .at = peer->at,
+						      .section = "wireguard",
+						      .name = tunnel->name,
+						      .key = "peers",
 						      .sub = peer->name};
 				if (add_claim(reader, claims, &claim) < 0)
 					return -ENOMEM;
@@ -191,9 +205,10 @@ static int check_spoofed(struct reader *reader, const struct claims *peers)
 		if (!network || addr_compare(&peers->items[i].range.last, &network->range.last) > 0)
 			continue;
 		char address[ADDR_TEXT_MAX];
-		const char *text = arena_printf(reader->scratch, "%s is in one of lan's networks, whose packets are accepted from lan only (%s:%u)",
-						addr_format(&peers->items[i].range.first, address), network->at.file,
-						network->at.line);
+		const char *text = arena_printf(
+			reader->scratch,
+			"%s is in one of lan's networks, whose packets are accepted from lan only (%s:%u)",
+			addr_format(&peers->items[i].range.first, address), network->at.file, network->at.line);
 		refuse_claim(reader, &peers->items[i], text ? text : "");
 	}
 	return r;
@@ -206,10 +221,12 @@ static void check_node_tunnel(struct reader *reader, const struct claims *peers,
 	addr_format(&node->address, address);
 	if (!claim)
 		reader_refuse(reader, KIND_NODE, node->index, "address",
-			      "no peer of %s has %s in its allowed IPs (add it to the node's peer)", node->tunnel->name, address);
+			      "no peer of %s has %s in its allowed IPs (add it to the node's peer)", node->tunnel->name,
+			      address);
 	else if (claim->tunnel != node->tunnel)
-		reader_refuse(reader, KIND_NODE, node->index, "tunnel", "%s is behind %s of tunnel %s (%s:%u), not %s", address,
-			      claim->owner, claim->tunnel->name, claim->at.file, claim->at.line, node->tunnel->name);
+		reader_refuse(reader, KIND_NODE, node->index, "tunnel", "%s is behind %s of tunnel %s (%s:%u), not %s",
+			      address, claim->owner, claim->tunnel->name, claim->at.file, claim->at.line,
+			      node->tunnel->name);
 }
 
 static int check_nodes(struct reader *reader, const struct claims *peers, bool peers_clean)
@@ -221,8 +238,11 @@ static int check_nodes(struct reader *reader, const struct claims *peers, bool p
 		const struct node *node = &model->nodes[i];
 		if (node->address.family == FAMILY_NONE)
 			continue;
-		struct claim claim = {.range = {node->address, node->address}, .owner = node->name,
-				      .at = reader_key_at(reader, KIND_NODE, i, "address"), .section = "nodes", .name = node->name,
+		struct claim claim = {.range = {node->address, node->address},
+				      .owner = node->name,
+				      .at = reader_key_at(reader, KIND_NODE, i, "address"),
+				      .section = "nodes",
+				      .name = node->name,
 				      .key = "address"};
 		if (add_claim(reader, &nodes, &claim) < 0)
 			return -ENOMEM;
@@ -230,7 +250,8 @@ static int check_nodes(struct reader *reader, const struct claims *peers, bool p
 			check_node_tunnel(reader, peers, node);
 		else if (!node->tunnel && !model->lan.device && !model->lan.at.line)
 			reader_refuse(reader, KIND_NODE, i, NULL,
-				      "it has no tunnel, and this machine has no lan (add tunnel: to the node, or interfaces.lan)");
+				      "it has no tunnel, and this machine has no lan (add tunnel: to the node, or "
+				      "interfaces.lan)");
 	}
 	return check_overlaps(reader, &nodes, "one node, one address", &clean);
 }

@@ -20,12 +20,14 @@ static void warn_management(struct reader *reader)
 	const struct management *management = &reader->model->management;
 	const struct where where = {.name = "management"}, from = {.up = &where, .name = "from"};
 	if (!management->present)
-		reader_warn(reader, NULL, reader->top, "nobody may reach this machine itself over the network (add management)");
+		reader_warn(reader, NULL, reader->top,
+			    "nobody may reach this machine itself over the network (add management)");
 	bool everybody = false;
 	for (size_t i = 0; i < management->from_count; i++)
 		everybody |= management->from[i].length == 0;
 	if (everybody)
-		reader_warn(reader, &from, management->at, "the whole Internet may try to log in (name the operators' networks)");
+		reader_warn(reader, &from, management->at,
+			    "the whole Internet may try to log in (name the operators' networks)");
 }
 
 static void warn_peer(struct reader *reader, const struct tunnel *tunnel, const struct peer *peer)
@@ -37,7 +39,8 @@ static void warn_peer(struct reader *reader, const struct tunnel *tunnel, const 
 	for (size_t i = 0; text && i < sizeof(well_known_keys) / sizeof(well_known_keys[0]); i++)
 		if (strcmp(text, well_known_keys[i]) == 0)
 			reader_warn(reader, &key, peer->at,
-				    "this key stands in public documentation, with its private half (put the peer's own key here)");
+				    "this key stands in public documentation, with its private half (put the peer's "
+				    "own key here)");
 }
 
 static void warn_tunnels(struct reader *reader)
@@ -52,9 +55,10 @@ static void warn_tunnels(struct reader *reader)
 				without = &tunnel->peers[j];
 		}
 		if (tunnel->rotate_every && without)
-			reader_warn_at(reader, KIND_TUNNEL, i, "rotate_every",
-				       "peer %s runs no agent and will not learn the new key (agent: true, or rotate by hand)",
-				       without->name);
+			reader_warn_at(
+				reader, KIND_TUNNEL, i, "rotate_every",
+				"peer %s runs no agent and will not learn the new key (agent: true, or rotate by hand)",
+				without->name);
 	}
 }
 
@@ -96,7 +100,8 @@ static void warn_expectations(struct reader *reader)
 	const struct where where = {.name = "expect"};
 	if (count > LISTED_MOST || (count > 0 && model->expectation_count == 0)) {
 		reader_warn(reader, &where, reader->top,
-			    "%zu of %zu forwards have no expectation, %s the first of them (say who reaches them, and who must not)",
+			    "%zu of %zu forwards have no expectation, %s the first of them (say who reaches them, and "
+			    "who must not)",
 			    count, model->forward_count, missing[0]->name);
 		return;
 	}
@@ -115,7 +120,8 @@ static void warn_nodes(struct reader *reader)
 			inside = prefix_contains(&model->lan.networks[j], &node->address);
 		if (!inside)
 			reader_warn_at(reader, KIND_NODE, i, "address",
-				       "it is in none of lan's networks (add its network to interfaces.lan, or a tunnel to the node)");
+				       "it is in none of lan's networks (add its network to interfaces.lan, or a "
+				       "tunnel to the node)");
 	}
 }
 
@@ -127,7 +133,8 @@ static void warn_pool(struct reader *reader, const struct forward *forward)
 		if (pool->nodes[i]->address.family == family)
 			continue;
 		reader_warn_at(reader, KIND_FORWARD, forward->index, "to",
-			       "pool %s has IPv4 and IPv6 nodes; through the kernel a client reaches those of its own family only "
+			       "pool %s has IPv4 and IPv6 nodes; through the kernel a client reaches those of its own "
+			       "family only "
 			       "(via: proxy reaches all)",
 			       pool->name);
 		return;
@@ -143,14 +150,16 @@ static void warn_forwards(struct reader *reader)
 		for (size_t j = 0; j < forward->port_count && forward->target_port; j++)
 			if (forward->ports[j].first != forward->ports[j].last)
 				reader_warn_at(reader, KIND_FORWARD, i, "to",
-					       "ports %u to %u all lead to port %u (leave the port out to keep the one that was dialled)",
+					       "ports %u to %u all lead to port %u (leave the port out to keep the one "
+					       "that was dialled)",
 					       forward->ports[j].first, forward->ports[j].last, forward->target_port);
 		for (size_t j = 0; j < model->management.port_count; j++)
 			for (size_t k = 0; k < forward->port_count && forward->protocol == PROTOCOL_TCP; k++)
 				if (forward->ports[k].first <= model->management.ports[j].last &&
 				    forward->ports[k].last >= model->management.ports[j].first)
 					reader_warn_at(reader, KIND_FORWARD, i, "listen",
-						       "port %u is management's as well: operators reach this machine, everybody else pool %s",
+						       "port %u is management's as well: operators reach this machine, "
+						       "everybody else pool %s",
 						       model->management.ports[j].first, forward->pool->name);
 	}
 }
@@ -168,10 +177,12 @@ static void warn_rules(struct reader *reader)
 	const struct model *model = reader->model;
 	for (size_t i = 0; i < model->rule_count; i++) {
 		const struct rule *rule = &model->rules[i];
-		bool from_all = holds(rule->from, rule->from_count, PLACE_ANY) || holds(rule->from, rule->from_count, PLACE_WAN);
+		bool from_all = holds(rule->from, rule->from_count, PLACE_ANY) ||
+				holds(rule->from, rule->from_count, PLACE_WAN);
 		if (rule->action == ACTION_ACCEPT && rule->protocol == PROTOCOL_ANY && from_all &&
 		    holds(rule->to, rule->to_count, PLACE_ANY))
-			reader_warn_at(reader, KIND_RULE, i, NULL, "it lets everything in (narrow from, to or protocol)");
+			reader_warn_at(reader, KIND_RULE, i, NULL,
+				       "it lets everything in (narrow from, to or protocol)");
 	}
 }
 

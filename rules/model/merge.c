@@ -53,19 +53,22 @@ static int add_value(struct reader *reader, const struct where *up, const struct
 		     const struct doc_node *key, const struct doc_node *value)
 {
 	if (slot->count > 0) {
-		const struct key *known = section && section->shape == SHAPE_PART ? schema_key(section, key->text) : NULL;
+		const struct key *known =
+			section && section->shape == SHAPE_PART ? schema_key(section, key->text) : NULL;
 		struct where where = {.up = up, .name = key->text};
 		if (key->at.file == slot->key.at.file)
 			return 0; /* reported by the document */
 		if (!may_repeat(section, known, slot->values[0], value)) {
-			reader_error(reader, &where, key->at, "this stands in %s:%u already (each name once in all files)",
-				     slot->key.at.file, slot->key.at.line);
+			reader_error(reader, &where, key->at,
+				     "this stands in %s:%u already (each name once in all files)", slot->key.at.file,
+				     slot->key.at.line);
 			return 0;
 		}
 		if (known->type && !known->type->list)
 			return 0;
 	}
-	const struct doc_node **values = arena_grow(reader->scratch, slot->values, slot->count, sizeof(*values), &slot->capacity);
+	const struct doc_node **values =
+		arena_grow(reader->scratch, slot->values, slot->count, sizeof(*values), &slot->capacity);
 	if (!values)
 		return -ENOMEM;
 	values[slot->count++] = value;
@@ -147,8 +150,8 @@ static int join(struct reader *reader, const struct where *where, const struct s
 			nodes[kept++] = nodes[i];
 			continue;
 		}
-		reader_error(reader, where, nodes[i]->at, "%s is expected here, as in %s:%u", list ? "a list" : "a mapping",
-			     nodes[0]->at.file, nodes[0]->at.line);
+		reader_error(reader, where, nodes[i]->at, "%s is expected here, as in %s:%u",
+			     list ? "a list" : "a mapping", nodes[0]->at.file, nodes[0]->at.line);
 	}
 	if (kept == 0)
 		return 0;
@@ -156,10 +159,12 @@ static int join(struct reader *reader, const struct where *where, const struct s
 		*ret_node = *nodes[0];
 		return 0;
 	}
-	return list ? join_lists(reader, nodes, kept, ret_node) : join_mappings(reader, where, section, nodes, kept, ret_node);
+	return list ? join_lists(reader, nodes, kept, ret_node)
+		    : join_mappings(reader, where, section, nodes, kept, ret_node);
 }
 
-int merge_documents(struct reader *reader, struct doc_node *const *roots, size_t count, const struct doc_node **ret_root)
+int merge_documents(struct reader *reader, struct doc_node *const *roots, size_t count,
+		    const struct doc_node **ret_root)
 {
 	const struct doc_node **nodes = arena_array(reader->scratch, count, const struct doc_node *);
 	struct doc_node *all = arena_new_of(reader->scratch, struct doc_node);

@@ -96,8 +96,8 @@ static int read_all(struct reader *reader)
 	const struct source_set *sources = reader->sources;
 	size_t bad = 0;
 	if (sources->main_count > FILES_MAX) {
-		reader_error(reader, NULL, (struct origin){.file = sources->main[0].name}, "%zu files are too many (at most %u)",
-			     sources->main_count, FILES_MAX);
+		reader_error(reader, NULL, (struct origin){.file = sources->main[0].name},
+			     "%zu files are too many (at most %u)", sources->main_count, FILES_MAX);
 		return 0;
 	}
 	struct doc_node **roots = arena_array(reader->scratch, sources->main_count, struct doc_node *);

@@ -1,4 +1,6 @@
-/* The words of the file for the model's enums. */
+/* The words of the file for the model's enums. Each list is indexed by its enum
+ * and ends with NULL; a word without a value, or a value without a word, does
+ * not compile. */
 #include "model.h"
 
 #define WORDS_OF(count, last) _Static_assert((count) == (last) + 1, "one word for each value")

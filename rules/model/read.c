@@ -17,8 +17,9 @@ const char *where_path(struct reader *reader, const struct where *where)
 		return "";
 	const char *up = where_path(reader, where->up);
 	const char *dot = *up ? "." : "";
-	const char *path = where->name ? arena_printf(reader->scratch, "%s%s%.*s", up, dot, bytes_shown(where->name), where->name)
-				       : arena_printf(reader->scratch, "%s[%zu]", up, where->number);
+	const char *path =
+		where->name ? arena_printf(reader->scratch, "%s%s%.*s", up, dot, bytes_shown(where->name), where->name)
+			    : arena_printf(reader->scratch, "%s[%zu]", up, where->number);
 	return path ? path : "";
 }
 
@@ -68,7 +69,8 @@ static void report_at(struct reader *reader, enum diag_severity severity, enum k
 	const struct name_list names = reader_names(reader, kind);
 	const char *entry = (const char *)names.items + index * names.stride;
 	const struct where section = {.name = schema_kinds[kind]->name};
-	const struct where name = {.up = &section, .number = index, .name = *(const char *const *)(const void *)(entry + names.offset)};
+	const struct where name = {
+		.up = &section, .number = index, .name = *(const char *const *)(const void *)(entry + names.offset)};
 	const struct where field = {.up = &name, .name = key};
 	report(reader, severity, key ? &field : &name, reader_key_at(reader, kind, index, key), format, args);
 }
@@ -112,7 +114,8 @@ int expect_scalar(struct reader *reader, const struct where *where, const struct
 	if (doc_is_empty(node))
 		return reader_error(reader, where, node->at, "the value is missing (%s)", right);
 	if (node->kind != DOC_SCALAR)
-		return reader_error(reader, where, node->at, "%s stands where one value is expected (%s)", kind_name(node), right);
+		return reader_error(reader, where, node->at, "%s stands where one value is expected (%s)",
+				    kind_name(node), right);
 	return 0;
 }
 
@@ -122,7 +125,8 @@ int expect_values(struct reader *reader, const struct where *where, const struct
 	if (node->broken)
 		return -EINVAL;
 	if (node->kind == DOC_MAPPING)
-		return reader_error(reader, where, node->at, "a mapping stands where values are expected (like [a, b])");
+		return reader_error(reader, where, node->at,
+				    "a mapping stands where values are expected (like [a, b])");
 	if (doc_is_empty(node) || (node->kind == DOC_SEQUENCE && node->count == 0))
 		return reader_error(reader, where, node->at, "the list is empty (name at least one%s)",
 				    key->required ? "" : ", or leave the key out");
@@ -181,8 +185,8 @@ static void refuse_unknown(struct reader *reader, const struct where *where, con
 	for (uint32_t i = 0; i < node->count; i++) {
 		const struct doc_node *key = &node->keys[i];
 		if (!schema_key(section, key->text) && !node->children[i].broken)
-			reader_error(reader, where, key->at, "unknown key \"%.*s\" %s", bytes_shown(key->text), key->text,
-				     suggest_key(reader, key->text, section));
+			reader_error(reader, where, key->at, "unknown key \"%.*s\" %s", bytes_shown(key->text),
+				     key->text, suggest_key(reader, key->text, section));
 	}
 }
 
@@ -204,7 +208,8 @@ static int read_keys(struct reader *reader, const struct where *where, const str
 		if (!name || !value)
 			return -ENOMEM;
 		*name = (struct doc_node){.at = node->at, .text = section->scalar_key};
-		single = (struct doc_node){.kind = DOC_MAPPING, .at = node->at, .keys = name, .children = value, .count = 1};
+		single = (struct doc_node){
+			.kind = DOC_MAPPING, .at = node->at, .keys = name, .children = value, .count = 1};
 		node = &single;
 	} else if (node && node->kind != DOC_MAPPING && !doc_is_empty(node)) {
 		return reader_error(reader, where, node->at, "%s stands where a mapping is expected (like \"%s: ...\")",
@@ -265,9 +270,10 @@ static int read_name(struct reader *reader, const struct where *where, const str
 		return -ENOMEM;
 	*(const char **)field_at(entry, section->name_offset) = name;
 	if (!value_is_name(key->text, key->length))
-		reader_error(reader, where, key->at,
-			     "this is not a name (a letter or digit, then letters, digits, \".\", \"_\", \"-\"; at most %d)",
-			     MODEL_NAME_MAX);
+		reader_error(
+			reader, where, key->at,
+			"this is not a name (a letter or digit, then letters, digits, \".\", \"_\", \"-\"; at most %d)",
+			MODEL_NAME_MAX);
 	if (kind == KIND_COUNT)
 		return 0;
 	/* The same name twice has been reported already, by the document or where files are joined. */
@@ -275,7 +281,8 @@ static int read_name(struct reader *reader, const struct where *where, const str
 }
 
 /* The entry of a list is known by its name, where it has one, as soon as something is said about it. */
-static struct where entry_where(const struct where *up, const struct section *section, const struct doc_node *node, size_t i)
+static struct where entry_where(const struct where *up, const struct section *section, const struct doc_node *node,
+				size_t i)
 {
 	struct where where = {.up = up, .number = i};
 	if (section->name_offset != NO_OFFSET && node->kind == DOC_MAPPING) {
@@ -336,12 +343,12 @@ static int read_section(struct reader *reader, const struct where *where, const 
 	if (doc_is_empty(node))
 		return 0;
 	if (node->kind != kind)
-		return reader_error(reader, where, node->at, "%s stands where %s is expected (like \"%s\")", kind_name(node),
-				    section->shape == SHAPE_NAMED ? "a mapping of names" : "a list",
+		return reader_error(reader, where, node->at, "%s stands where %s is expected (like \"%s\")",
+				    kind_name(node), section->shape == SHAPE_NAMED ? "a mapping of names" : "a list",
 				    section->shape == SHAPE_NAMED ? "NAME: { ... }" : "- { ... }");
 	if (node->count > section->most)
-		return reader_error(reader, where, node->at, "%u %ss are too many (at most %zu)", node->count, section->noun,
-				    section->most);
+		return reader_error(reader, where, node->at, "%u %ss are too many (at most %zu)", node->count,
+				    section->noun, section->most);
 	return read_entries(reader, where, section, node, entry);
 }
 

@@ -45,7 +45,8 @@ static const struct section schema_interfaces = {
 static const struct key management_keys[] = {
 	{"from", &prefixes_type, LIST_AT(management, from, from_count), .most = LIST_MOST, .required = true,
 	 .text = "who may reach this machine itself"},
-	{"ssh", &ports_type, LIST_AT(management, ports, port_count), .preset = "22", .text = "the TCP ports that are opened to them"},
+	{"ssh", &ports_type, LIST_AT(management, ports, port_count), .preset = "22",
+	 .text = "the TCP ports that are opened to them"},
 	{"reason", &text_type, AT(management, reason), .required = true, .text = REASON_TEXT},
 	{0},
 };
@@ -71,7 +72,8 @@ static const struct section schema_nodes = {
 	.offset = offsetof(struct model, nodes), .count_offset = offsetof(struct model, node_count),
 	.size = sizeof(struct node), .most = MODEL_MAX_NODES, .name_offset = offsetof(struct node, name),
 	.at_offset = offsetof(struct node, at), .index_offset = offsetof(struct node, index), .present_offset = NO_OFFSET,
-	.text = "The machines that traffic is forwarded to. A node behind a tunnel must be in the allowed IPs of one of its peers.",
+	.text = "The machines that traffic is forwarded to. A node behind a tunnel must be in the allowed IPs of one of its "
+		"peers.",
 	.example = "nodes:\n"
 		   "  k8s-1: { address: 192.0.2.11 }\n"
 		   "  k8s-2: { address: 192.0.2.12 }\n"
@@ -80,7 +82,8 @@ static const struct section schema_nodes = {
 static const struct key health_keys[] = {
 	{"check", &word_type, AT(health, check), .words = health_check_names, .preset = "tcp",
 	 .text = "how a node's port is probed; `proxy` speaks the PROXY protocol and waits for an answer; `none`: always up"},
-	{"interval", &duration_type, AT(health, interval), .least = 100, .most = HOUR, .preset = "2s", .text = "between two probes"},
+	{"interval", &duration_type, AT(health, interval), .least = 100, .most = HOUR, .preset = "2s",
+	 .text = "between two probes"},
 	{"timeout", &duration_type, AT(health, timeout), .least = 10, .most = 10 * MINUTE, .preset = "1s",
 	 .text = "a probe that takes longer has failed; at most the interval"},
 	{"rise", &number_type, AT(health, rise), .least = 1, .most = 100, .preset = "2",
@@ -88,7 +91,8 @@ static const struct key health_keys[] = {
 	{"fall", &number_type, AT(health, fall), .least = 1, .most = 100, .preset = "3",
 	 .text = "bad probes in a row until a port counts as down"},
 	{"path", &text_type, AT(health, path), .text = "http, https: what is asked for (`/` when left out)"},
-	{"host", &text_type, AT(health, host), .text = "http, https: Host header and server name (the node's address when left out)"},
+	{"host", &text_type, AT(health, host),
+	 .text = "http, https: Host header and server name (the node's address when left out)"},
 	{"status", &status_type, AT(health, status_first),
 	 .text = "http, https: the answers that are good (`200-399` when left out)"},
 	{0},
@@ -144,8 +148,10 @@ static const struct section schema_limits = {
 
 static const struct key forward_keys[] = {
 	{"listen", &listen_type, .required = true,
-	 .text = "`PORT` on this machine's own addresses and the floating IPs, or `ADDRESS:PORT`; `/tcp` (default) or `/udp` behind it"},
-	{"from", &places_type, LIST_AT(forward, from, from_count), .most = LIST_MOST, .text = "who may use it; everybody when left out"},
+	 .text = "`PORT` on this machine's own addresses and the floating IPs, or `ADDRESS:PORT`; `/tcp` (default) or `/udp` "
+		 "behind it"},
+	{"from", &places_type, LIST_AT(forward, from, from_count), .most = LIST_MOST,
+	 .text = "who may use it; everybody when left out"},
 	{"to", &target_type, .required = true,
 	 .text = "`POOL:PORT`; without a port, the one that was dialled"},
 	{"proxy_protocol", &word_type, AT(forward, proxy_protocol), .words = proxy_header_names, .preset = "none",
@@ -155,9 +161,11 @@ static const struct key forward_keys[] = {
 	{"synproxy", &word_type, AT(forward, synproxy), .words = toggle_names, .preset = "auto",
 	 .text = "answer SYNs for the node until the client has proven itself (TCP only)"},
 	{"snat", &word_type, AT(forward, snat), .words = toggle_names, .preset = "auto",
-	 .text = "the node sees the edge's address instead of the client's; `auto`: where answers would not come back otherwise"},
+	 .text = "the node sees the edge's address instead of the client's; `auto`: where answers would not come back "
+		 "otherwise"},
 	{"timeouts", .section = &schema_timeouts, .offset = 0, .text = "how long a connection may take"},
-	{"limits", .section = &schema_limits, AT(forward, limits), .text = "what clients may take; what is over a limit is dropped"},
+	{"limits", .section = &schema_limits, AT(forward, limits),
+	 .text = "what clients may take; what is over a limit is dropped"},
 	{"reason", &text_type, AT(forward, reason), .required = true, .text = REASON_TEXT},
 	{0},
 };
@@ -166,7 +174,8 @@ static const struct section schema_forwards = {
 	.name = "forwards", .noun = "forward", .shape = SHAPE_NAMED, .keys = forward_keys, .pass = 3, .finish = check_forward,
 	.offset = offsetof(struct model, forwards), .count_offset = offsetof(struct model, forward_count),
 	.size = sizeof(struct forward), .most = MODEL_MAX_FORWARDS, .name_offset = offsetof(struct forward, name),
-	.at_offset = offsetof(struct forward, at), .index_offset = offsetof(struct forward, index), .present_offset = NO_OFFSET,
+	.at_offset = offsetof(struct forward, at), .index_offset = offsetof(struct forward, index),
+	.present_offset = NO_OFFSET,
 	.text = "Public ports and where they lead. A forward on an address goes before one on the port alone.",
 	.example = "forwards:\n"
 		   "  https:\n"
@@ -194,7 +203,8 @@ static const struct section schema_snat = {
 	.offset = offsetof(struct model, snats), .count_offset = offsetof(struct model, snat_count),
 	.size = sizeof(struct snat_rule), .most = LIST_MOST, .name_offset = offsetof(struct snat_rule, name),
 	.at_offset = offsetof(struct snat_rule, at), .index_offset = NO_OFFSET, .present_offset = NO_OFFSET,
-	.text = "How the private network's own connections get out: their source is rewritten. What they may reach is for `rules` to say.",
+	.text = "How the private network's own connections get out: their source is rewritten. What they may reach is for "
+		"`rules` to say.",
 	.example = "snat:\n"
 		   "  cluster-egress: { from: [192.0.2.0/24], out: wan, to: masquerade, reason: the nodes' way out }\n"};
 
@@ -223,7 +233,8 @@ static const struct key tunnel_keys[] = {
 	{"listen", &port_type, AT(tunnel, listen), .required = true, .text = "our UDP port; it is opened by itself"},
 	{"address", &own_prefixes_type, LIST_AT(tunnel, addresses, address_count), .most = 16, .required = true,
 	 .text = "our own addresses inside, with the length of the network"},
-	{"mtu", &number_type, AT(tunnel, mtu), .least = 1280, .most = 9000, .text = "of the device; the kernel's choice when left out"},
+	{"mtu", &number_type, AT(tunnel, mtu), .least = 1280, .most = 9000,
+	 .text = "of the device; the kernel's choice when left out"},
 	{"rotate_every", &duration_type, AT(tunnel, rotate_every), .least = HOUR, .most = 3650 * DAY,
 	 .text = "make a new key of ours this often; needs the node agent on every peer"},
 	{"peers", .section = &schema_peers, .text = "the other ends"},
@@ -235,7 +246,8 @@ static const struct section schema_wireguard = {
 	.offset = offsetof(struct model, tunnels), .count_offset = offsetof(struct model, tunnel_count),
 	.size = sizeof(struct tunnel), .most = MODEL_MAX_TUNNELS, .name_offset = offsetof(struct tunnel, name),
 	.at_offset = offsetof(struct tunnel, at), .index_offset = offsetof(struct tunnel, index), .present_offset = NO_OFFSET,
-	.text = "Tunnels to nodes that are not on the private network. The name is the device's name too. Private keys are made on "
+	.text = "Tunnels to nodes that are not on the private network. The name is the device's name too. Private keys are "
+		"made on "
 		"this machine and never stand here.",
 	.example = "wireguard:\n"
 		   "  wg0:\n"
@@ -255,26 +267,31 @@ static const struct key metrics_keys[] = {
 
 static const struct section schema_metrics = {
 	NO_FIELDS, .name = "metrics", .shape = SHAPE_PART, .keys = metrics_keys,
-	.text = "Prometheus metrics over HTTP. They are always on the local socket as well. On an address other than loopback a rule "
+	.text = "Prometheus metrics over HTTP. They are always on the local socket as well. On an address other than "
+		"loopback a rule "
 		"has to let readers in.",
 	.example = "metrics:\n  listen: 127.0.0.1:9550\n"};
 
 static const struct key api_keys[] = {
-	{"listen", &socket_type, AT(api_config, listen), .required = true, .text = "where the API is served over TLS 1.3; who may reach it takes a rule to `self`"},
-	{"certificate", &text_type, AT(api_config, certificate), .required = true, .text = "file of the server's certificate chain, PEM"},
+	{"listen", &socket_type, AT(api_config, listen), .required = true,
+	 .text = "where the API is served over TLS 1.3; who may reach it takes a rule to `self`"},
+	{"certificate", &text_type, AT(api_config, certificate), .required = true,
+	 .text = "file of the server's certificate chain, PEM"},
 	{"key", &text_type, AT(api_config, key), .required = true, .text = "file of its private key, PEM"},
 	{"client_ca", &text_type, AT(api_config, client_ca), .required = true,
 	 .text = "file of the certificates that clients' certificates must come from, PEM"},
 	{"writers", &texts_type, LIST_AT(api_config, writers, writer_count), .most = LIST_MOST,
 	 .text = "common names that may read and change"},
-	{"readers", &texts_type, LIST_AT(api_config, readers, reader_count), .most = LIST_MOST, .text = "common names that may read"},
+	{"readers", &texts_type, LIST_AT(api_config, readers, reader_count), .most = LIST_MOST,
+	 .text = "common names that may read"},
 	{"reason", &text_type, AT(api_config, reason), .required = true, .text = REASON_TEXT},
 	{0},
 };
 
 static const struct section schema_api = {
 	NO_FIELDS, .name = "api", .shape = SHAPE_PART, .keys = api_keys, .finish = check_api,
-	.text = "The API over the network, for clients with a certificate. On the local socket it is always there; without this "
+	.text = "The API over the network, for clients with a certificate. On the local socket it is always there; without "
+		"this "
 		"section it is nowhere else. A rule has to let its clients in.",
 	.example = "api:\n"
 		   "  listen: 192.0.2.1:9443\n"
@@ -296,14 +313,17 @@ static const struct section schema_blocklists = {
 	.name = "blocklists", .noun = "blocklist", .shape = SHAPE_NAMED, .keys = blocklist_keys, .finish = blocklist_read,
 	.offset = offsetof(struct model, blocklists), .count_offset = offsetof(struct model, blocklist_count),
 	.size = sizeof(struct blocklist), .most = 100, .name_offset = offsetof(struct blocklist, name),
-	.at_offset = offsetof(struct blocklist, at), .index_offset = offsetof(struct blocklist, index), .present_offset = NO_OFFSET,
-	.text = "Sources whose new connections from wan are dropped before anything else is asked. A list's name is also a place for rules.",
+	.at_offset = offsetof(struct blocklist, at), .index_offset = offsetof(struct blocklist, index),
+	.present_offset = NO_OFFSET,
+	.text = "Sources whose new connections from wan are dropped before anything else is asked. A list's name is also a "
+		"place for rules.",
 	.example = "blocklists:\n"
 		   "  abuse: { file: blocklists/abuse.txt, reason: known scanners }\n"};
 
 static const struct key rule_keys[] = {
 	{"name", &name_type, AT(rule, name), .required = true, .text = "what it is called in counters, logs and messages"},
-	{"from", &places_type, LIST_AT(rule, from, from_count), .most = LIST_MOST, .required = true, .text = "where a packet comes from"},
+	{"from", &places_type, LIST_AT(rule, from, from_count), .most = LIST_MOST, .required = true,
+	 .text = "where a packet comes from"},
 	{"to", &places_type, LIST_AT(rule, to, to_count), .most = LIST_MOST, .required = true,
 	 .text = "where it goes: the destination before it is forwarded"},
 	{"protocol", &word_type, AT(rule, protocol), .words = protocol_names, .preset = "any",
@@ -322,11 +342,14 @@ static const struct section schema_rules = {
 	.offset = offsetof(struct model, rules), .count_offset = offsetof(struct model, rule_count),
 	.size = sizeof(struct rule), .most = MODEL_MAX_RULES, .name_offset = offsetof(struct rule, name),
 	.at_offset = offsetof(struct rule, at), .index_offset = offsetof(struct rule, index), .present_offset = NO_OFFSET,
-	.text = "The first rule that matches a new connection decides. One that drops goes before any forward; one that accepts never "
-		"takes a forward's traffic away. What no rule and no forward allows is dropped. What this machine itself sends is not "
+	.text = "The first rule that matches a new connection decides. One that drops goes before any forward; one that "
+		"accepts never "
+		"takes a forward's traffic away. What no rule and no forward allows is dropped. What this machine itself "
+		"sends is not "
 		"filtered.",
 	.example = "rules:\n"
-		   "  - { name: node-https, from: 192.0.2.0/24, to: wan, protocol: tcp, port: [80, 443], action: accept, reason: images }\n"
+		   "  - { name: node-https, from: 192.0.2.0/24, to: wan, protocol: tcp, port: [80, 443], action: accept, "
+		   "reason: images }\n"
 		   "  - { name: no-smtp, from: lan, to: wan, protocol: tcp, port: 25, action: reject, log: true }\n"};
 
 static const struct key expect_keys[] = {
@@ -342,7 +365,8 @@ static const struct key expect_keys[] = {
 };
 
 const struct section schema_expect = {
-	.name = "expect", .noun = "expectation", .shape = SHAPE_LIST, .keys = expect_keys, .pass = 5, .finish = check_expectation,
+	.name = "expect", .noun = "expectation", .shape = SHAPE_LIST, .keys = expect_keys,
+	.pass = 5, .finish = check_expectation,
 	.offset = offsetof(struct model, expectations), .count_offset = offsetof(struct model, expectation_count),
 	.size = sizeof(struct expectation), .most = 10000, .name_offset = NO_OFFSET,
 	.at_offset = offsetof(struct expectation, at), .index_offset = NO_OFFSET, .present_offset = NO_OFFSET,

@@ -15,28 +15,36 @@ static const char intro[] =
 	"\n"
 	"Made from the schema tables in `rules/model/schema.c` by `make docs`; change it there.\n"
 	"\n"
-	"The configuration is `/etc/edged/edged.yaml`. Files in `/etc/edged/conf.d/*.yaml` are read after it, in the order of\n"
-	"their names, and may add to each section: lists are put behind each other, mappings are joined, and the same name\n"
+	"The configuration is `/etc/edged/edged.yaml`. Files in `/etc/edged/conf.d/*.yaml` are read after it, in the "
+	"order of\n"
+	"their names, and may add to each section: lists are put behind each other, mappings are joined, and the same "
+	"name\n"
 	"twice is an error that names both places. `edgectl check` reports everything that is wrong in one run, as\n"
 	"`file:line:column: path: what is wrong (what would be right)`.\n"
 	"\n"
-	"The files are plain YAML, in UTF-8, one document each. Anchors, aliases, tags and directives are refused, and so are\n"
-	"keys that are not in this reference. Names are a letter or digit, then letters, digits, `.`, `_` and `-`, at most 40.\n"
+	"The files are plain YAML, in UTF-8, one document each. Anchors, aliases, tags and directives are refused, and "
+	"so are\n"
+	"keys that are not in this reference. Names are a letter or digit, then letters, digits, `.`, `_` and `-`, at "
+	"most 40.\n"
 	"\n"
 	"## Values\n"
 	"\n"
 	"| value | how it is written |\n"
 	"|---|---|\n"
 	"| duration | a whole number and a unit: `250ms`, `2s`, `10m`, `1h`, `30d` |\n"
-	"| rate | `50/second burst 100`; `second`, `minute` or `hour`; without `burst` it is the number itself, at least 5 |\n"
+	"| rate | `50/second burst 100`; `second`, `minute` or `hour`; without `burst` it is the number itself, at "
+	"least 5 |\n"
 	"| ports | `443`, `8000-8010`, `\"80,443\"` or `[80, 443, 8000-8010]` |\n"
-	"| LISTEN | `PORT`, `ADDRESS:PORT` or `\"[IPV6]:PORT\"`, where PORT is as above; `/tcp` (default) or `/udp` behind it |\n"
+	"| LISTEN | `PORT`, `ADDRESS:PORT` or `\"[IPV6]:PORT\"`, where PORT is as above; `/tcp` (default) or `/udp` "
+	"behind it |\n"
 	"| address | `192.0.2.1` or `2001:db8::1` |\n"
 	"| prefix | `192.0.2.0/24` or `2001:db8::/32`; an address is a prefix of itself |\n"
-	"| place | `wan`, `lan`, the name of a tunnel, `self` (this machine), `any`, an address, a prefix, or the name of a blocklist |\n"
+	"| place | `wan`, `lan`, the name of a tunnel, `self` (this machine), `any`, an address, a prefix, or the name "
+	"of a blocklist |\n"
 	"| text | one line, at most 200 bytes |\n"
 	"\n"
-	"A list may be written as a single value when it has only one. IPv6 sources are limited and banned by their /64.\n";
+	"A list may be written as a single value when it has only one. IPv6 sources are limited and banned by their "
+	"/64.\n";
 
 /* Text that grows; error: out of memory. */
 struct page {
@@ -134,9 +142,9 @@ static void put_parts(struct page *page, const struct section *section, const ch
 static void put_section(struct page *page, const struct key *key)
 {
 	const struct section *section = key->section;
-	static const char *const shapes[] = {
-		[SHAPE_PART] = "", [SHAPE_NAMED] = " A mapping of names to entries with these keys:",
-		[SHAPE_LIST] = " A list of entries with these keys:"};
+	static const char *const shapes[] = {[SHAPE_PART] = "",
+					     [SHAPE_NAMED] = " A mapping of names to entries with these keys:",
+					     [SHAPE_LIST] = " A list of entries with these keys:"};
 	putf(page, "\n## `%s`\n\n%s%s\n", key->name, section->text, shapes[section->shape]);
 	put_keys(page, section);
 	const char *name = section->shape == SHAPE_NAMED ? ".NAME" : section->shape == SHAPE_LIST ? "[]" : "";

@@ -7,13 +7,14 @@
 #include "../text/bytes.h"
 #include "reader.h"
 
-#define LIST_MOST 8      /* known names that are listed in full */
+#define LIST_MOST 8         /* known names that are listed in full */
 #define COMPARED_ERRORS 50u /* with more errors than these, nearest names are no longer searched */
 
 /* An entry whose name could not be read has none. */
 static const char *name_at(const struct name_list *list, size_t i)
 {
-	const char *name = *(const char *const *)(const void *)((const char *)list->items + i * list->stride + list->offset);
+	const char *name =
+		*(const char *const *)(const void *)((const char *)list->items + i * list->stride + list->offset);
 	return name ? name : "";
 }
 
@@ -46,8 +47,10 @@ const char *suggest_name(struct reader *reader, const char *wrong, const struct 
 	for (size_t i = 0; i < list->count && reader->diags->errors < COMPARED_ERRORS; i++)
 		nearest_consider(&nearest, name_at(list, i));
 	if (nearest.name)
-		return or_empty(arena_printf(reader->scratch, "(did you mean \"%s\"? %zu are known)", nearest.name, list->count));
-	return or_empty(arena_printf(reader->scratch, "(known: %s and %zu more)", join(reader, list), list->count - LIST_MOST));
+		return or_empty(arena_printf(reader->scratch, "(did you mean \"%s\"? %zu are known)", nearest.name,
+					     list->count));
+	return or_empty(
+		arena_printf(reader->scratch, "(known: %s and %zu more)", join(reader, list), list->count - LIST_MOST));
 }
 
 const char *suggest_key(struct reader *reader, const char *wrong, const struct section *section)

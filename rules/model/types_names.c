@@ -58,8 +58,8 @@ static int print_forward(struct arena *arena, const struct key *key, const void 
 
 const struct value_type forward_type = {.name = "a forward's name", .read = read_forward, .print = print_forward};
 
-static int read_rule(struct reader *reader, const struct where *where, const struct key *key, const struct doc_node *node,
-		     void *entry)
+static int read_rule(struct reader *reader, const struct where *where, const struct key *key,
+		     const struct doc_node *node, void *entry)
 {
 	struct rule *rule = NULL;
 	int r = find_entry(reader, where, node, KIND_RULE, &rule);
@@ -76,8 +76,8 @@ static int print_rule(struct arena *arena, const struct key *key, const void *en
 
 const struct value_type rule_type = {.name = "a rule's name", .read = read_rule, .print = print_rule};
 
-static int read_nodes(struct reader *reader, const struct where *where, const struct key *key, const struct doc_node *node,
-		      void *entry)
+static int read_nodes(struct reader *reader, const struct where *where, const struct key *key,
+		      const struct doc_node *node, void *entry)
 {
 	const struct doc_node *items;
 	size_t count;
@@ -114,7 +114,8 @@ static int print_nodes(struct arena *arena, const struct key *key, const void *e
 	return list_close(arena, list, ret_text);
 }
 
-const struct value_type nodes_type = {.name = "list of nodes' names", .list = true, .read = read_nodes, .print = print_nodes};
+const struct value_type nodes_type = {
+	.name = "list of nodes' names", .list = true, .read = read_nodes, .print = print_nodes};
 
 static int read_target(struct reader *reader, const struct where *where, const struct key *key,
 		       const struct doc_node *node, void *entry)
@@ -129,7 +130,8 @@ static int read_target(struct reader *reader, const struct where *where, const s
 	if (!name)
 		return -ENOMEM;
 	if (colon && value_port(colon + 1, strlen(colon + 1), &forward->target_port) < 0)
-		return type_refuse(reader, where, node, "a pool and a port on its nodes (like ingress:30443; 1 to 65535)");
+		return type_refuse(reader, where, node,
+				   "a pool and a port on its nodes (like ingress:30443; 1 to 65535)");
 	forward->pool = strmap_get(reader->names[KIND_POOL], name);
 	return forward->pool ? 0 : no_such(reader, where, node, KIND_POOL, name);
 }
@@ -162,7 +164,8 @@ static bool cut_protocol(const char *text, size_t *length, enum protocol *protoc
 	return false;
 }
 
-static const char listen_right[] = "PORT or ADDRESS:PORT, with /tcp or /udp (like 443, \"80,443\", 203.0.113.10:53/udp)";
+static const char listen_right[] =
+	"PORT or ADDRESS:PORT, with /tcp or /udp (like 443, \"80,443\", 203.0.113.10:53/udp)";
 
 static int read_listen(struct reader *reader, const struct where *where, const struct key *key,
 		       const struct doc_node *node, void *entry)
@@ -184,7 +187,8 @@ static int read_listen(struct reader *reader, const struct where *where, const s
 			return type_refuse(reader, where, node, listen_right);
 		struct addr any;
 		if (addr_parse(host, host_length, &any) == 0 && addr_is_zero(&any))
-			return reader_error(reader, where, node->at, "\"%.*s\" listens on every address (write the port alone)",
+			return reader_error(reader, where, node->at,
+					    "\"%.*s\" listens on every address (write the port alone)",
 					    bytes_shown(node->text), node->text);
 		r = read_host_address(reader, where, node, host, host_length, &forward->listen_address);
 		if (r < 0)
@@ -204,8 +208,8 @@ static int print_listen(struct arena *arena, const struct key *key, const void *
 	char *ports = print_ports(arena, forward->ports, forward->port_count);
 	if (!ports)
 		return -ENOMEM;
-	return type_give(arena_printf(arena, "\"%s%s%s%s%s/%s\"", v6 ? "[" : "", address, v6 ? "]" : "", *address ? ":" : "",
-				      ports, protocol_names[forward->protocol]),
+	return type_give(arena_printf(arena, "\"%s%s%s%s%s/%s\"", v6 ? "[" : "", address, v6 ? "]" : "",
+				      *address ? ":" : "", ports, protocol_names[forward->protocol]),
 			 ret_text);
 }
 
@@ -231,7 +235,8 @@ static int refuse_absent_leg(struct reader *reader, const struct where *where, c
 	const struct interface *leg = kind == PLACE_WAN ? &reader->model->wan : &reader->model->lan;
 	if ((kind != PLACE_WAN && kind != PLACE_LAN) || leg->at.line || leg->device)
 		return 0;
-	return reader_error(reader, where, node->at, "this machine has no %s (add interfaces.%s)", node->text, node->text);
+	return reader_error(reader, where, node->at, "this machine has no %s (add interfaces.%s)", node->text,
+			    node->text);
 }
 
 static int refuse_place(struct reader *reader, const struct where *where, const struct doc_node *node)
@@ -241,7 +246,8 @@ static int refuse_place(struct reader *reader, const struct where *where, const 
 	for (size_t k = 0; k < 2; k++) {
 		struct name_list list = reader_names(reader, kinds[k]);
 		for (size_t i = 0; i < list.count && i < 8 && known; i++) {
-			const char *name = *(const char *const *)(const void *)((const char *)list.items + i * list.stride + list.offset);
+			const char *name = *(const char *const *)(const void *)((const char *)list.items +
+										i * list.stride + list.offset);
 			known = arena_printf(reader->scratch, "%s, %.*s", known, bytes_shown(name), name);
 		}
 	}
@@ -253,7 +259,8 @@ static int read_place(struct reader *reader, const struct where *where, const st
 		      struct place *ret_place)
 {
 	struct place place = {.kind = PLACE_PREFIX, .at = node->at};
-	int r = expect_scalar(reader, where, node, "a place: wan, lan, self, any, a tunnel, an address, a prefix, a blocklist");
+	int r = expect_scalar(reader, where, node,
+			      "a place: wan, lan, self, any, a tunnel, an address, a prefix, a blocklist");
 	if (r < 0)
 		return r;
 	if (find_leg(reader, node->text, &place.kind, &place.tunnel)) {
@@ -330,11 +337,12 @@ static int print_places(struct arena *arena, const struct key *key, const void *
 	return list_close(arena, list, ret_text);
 }
 
-const struct value_type places_type = {.name = "list of places", .list = true, .read = read_places, .print = print_places};
+const struct value_type places_type = {
+	.name = "list of places", .list = true, .read = read_places, .print = print_places};
 
 /* The kind at key->offset, the tunnel at key->count_offset. */
-static int read_leg(struct reader *reader, const struct where *where, const struct key *key, const struct doc_node *node,
-		    void *entry)
+static int read_leg(struct reader *reader, const struct where *where, const struct key *key,
+		    const struct doc_node *node, void *entry)
 {
 	int r = expect_scalar(reader, where, node, "wan, lan or a tunnel's name");
 	if (r < 0)
@@ -381,7 +389,8 @@ static int print_snat_to(struct arena *arena, const struct key *key, const void 
 	return type_give(print_prefix(arena, &prefix), ret_text);
 }
 
-const struct value_type snat_to_type = {.name = "masquerade, or an address", .read = read_snat_to, .print = print_snat_to};
+const struct value_type snat_to_type = {
+	.name = "masquerade, or an address", .read = read_snat_to, .print = print_snat_to};
 
 /* "ADDRESS" or "ADDRESS:PORT". */
 static int read_expect_from(struct reader *reader, const struct where *where, const struct key *key,
@@ -398,7 +407,8 @@ static int read_expect_from(struct reader *reader, const struct where *where, co
 		return read_host_address(reader, where, node, node->text, node->length, &expectation->from);
 	if (value_host_port(node->text, node->length, &host, &host_length, &port, &port_length) < 0 ||
 	    value_port(port, port_length, &expectation->from_port) < 0)
-		return type_refuse(reader, where, node, "an address, or an address and a port (like 198.51.100.7:40000)");
+		return type_refuse(reader, where, node,
+				   "an address, or an address and a port (like 198.51.100.7:40000)");
 	return read_host_address(reader, where, node, host, host_length, &expectation->from);
 }
 
@@ -417,7 +427,8 @@ static int print_expect_from(struct arena *arena, const struct key *key, const v
 const struct value_type expect_from_type = {
 	.name = "ADDRESS or ADDRESS:PORT", .read = read_expect_from, .print = print_expect_from};
 
-static const char expect_right[] = "ADDRESS:PORT/PROTOCOL (like \"203.0.113.10:443/tcp\", \"self:22/tcp\", \"self/icmp\")";
+static const char expect_right[] =
+	"ADDRESS:PORT/PROTOCOL (like \"203.0.113.10:443/tcp\", \"self:22/tcp\", \"self/icmp\")";
 
 static int read_expect_to(struct reader *reader, const struct where *where, const struct key *key,
 			  const struct doc_node *node, void *entry)
@@ -454,8 +465,8 @@ static int print_expect_to(struct arena *arena, const struct key *key, const voi
 	if (expectation->protocol == PROTOCOL_ICMP)
 		return type_give(arena_printf(arena, "\"%s/icmp\"", address), ret_text);
 	bool v6 = strchr(address, ':');
-	return type_give(arena_printf(arena, "\"%s%s%s:%u/%s\"", v6 ? "[" : "", address, v6 ? "]" : "", expectation->to_port,
-				      protocol_names[expectation->protocol]),
+	return type_give(arena_printf(arena, "\"%s%s%s:%u/%s\"", v6 ? "[" : "", address, v6 ? "]" : "",
+				      expectation->to_port, protocol_names[expectation->protocol]),
 			 ret_text);
 }
 

@@ -100,14 +100,15 @@ static int print_addresses(struct arena *arena, const struct key *key, const voi
 const struct value_type addresses_type = {
 	.name = "list of addresses", .list = true, .read = read_addresses, .print = print_addresses};
 
-int read_prefix(struct reader *reader, const struct where *where, const struct doc_node *node, struct prefix *ret_prefix)
+int read_prefix(struct reader *reader, const struct where *where, const struct doc_node *node,
+		struct prefix *ret_prefix)
 {
 	struct prefix prefix;
 	int r = prefix_parse(node->text, node->length, &prefix);
 	if (r == -ERANGE) {
 		char right[PREFIX_TEXT_MAX];
-		return reader_error(reader, where, node->at, "%s has bits set behind its length (the network is %s)", node->text,
-				    prefix_format(&prefix, right));
+		return reader_error(reader, where, node->at, "%s has bits set behind its length (the network is %s)",
+				    node->text, prefix_format(&prefix, right));
 	}
 	if (r < 0)
 		return type_refuse(reader, where, node, "an address or a prefix (like 192.0.2.0/24 or 2001:db8::/32)");
@@ -123,13 +124,15 @@ static int read_own_prefix(struct reader *reader, const struct where *where, con
 	const char *slash = strchr(node->text, '/');
 	int r = prefix_parse(node->text, node->length, &masked);
 	if ((r < 0 && r != -ERANGE) || !slash)
-		return type_refuse(reader, where, node, "an own address with the length of its network (like 198.18.88.1/24)");
+		return type_refuse(reader, where, node,
+				   "an own address with the length of its network (like 198.18.88.1/24)");
 	struct prefix own = masked;
 	r = read_host_address(reader, where, node, node->text, (size_t)(slash - node->text), &own.addr);
 	if (r < 0)
 		return r;
 	if (addr_equal(&own.addr, &masked.addr) && own.length < addr_bits(own.addr.family) - 1)
-		return reader_error(reader, where, node->at, "%s is the network (the own address in it is wanted, like 198.18.88.1/24)",
+		return reader_error(reader, where, node->at,
+				    "%s is the network (the own address in it is wanted, like 198.18.88.1/24)",
 				    node->text);
 	*ret_prefix = own;
 	return 0;
@@ -137,7 +140,8 @@ static int read_own_prefix(struct reader *reader, const struct where *where, con
 
 static int read_prefix_list(struct reader *reader, const struct where *where, const struct key *key,
 			    const struct doc_node *node, void *entry,
-			    int (*read_one)(struct reader *, const struct where *, const struct doc_node *, struct prefix *))
+			    int (*read_one)(struct reader *, const struct where *, const struct doc_node *,
+					    struct prefix *))
 {
 	const struct doc_node *items;
 	size_t count;
@@ -153,7 +157,8 @@ static int read_prefix_list(struct reader *reader, const struct where *where, co
 		if (r == 0)
 			r = read_one(reader, where, &items[i], &prefixes[i]);
 		for (size_t j = 0; r == 0 && j < i; j++)
-			if (addr_equal(&prefixes[i].addr, &prefixes[j].addr) && prefixes[i].length == prefixes[j].length)
+			if (addr_equal(&prefixes[i].addr, &prefixes[j].addr) &&
+			    prefixes[i].length == prefixes[j].length)
 				r = reader_error(reader, where, items[i].at, "%s is listed twice", items[i].text);
 		worst = r < 0 ? r : worst;
 	}
@@ -183,7 +188,8 @@ static int print_prefix_list(struct arena *arena, const struct key *key, const v
 	char *list = NULL;
 	for (size_t i = 0; i < *FIELD_COUNT_CONST(entry, key); i++) {
 		char text[ADDR_TEXT_MAX];
-		char *one = with_length ? arena_printf(arena, "\"%s/%u\"", addr_format(&prefixes[i].addr, text), prefixes[i].length)
+		char *one = with_length ? arena_printf(arena, "\"%s/%u\"", addr_format(&prefixes[i].addr, text),
+						       prefixes[i].length)
 					: print_prefix(arena, &prefixes[i]);
 		list = one ? list_add(arena, list, one) : NULL;
 		if (!list)
@@ -226,9 +232,11 @@ static int split_ports(struct reader *reader, const struct where *where, const s
 		while (first < stop && *first == ' ')
 			first++;
 		if (*count == PORTS_MOST)
-			return reader_error(reader, where, node->at, "too many ports (at most %d ports or ranges)", PORTS_MOST);
+			return reader_error(reader, where, node->at, "too many ports (at most %d ports or ranges)",
+					    PORTS_MOST);
 		if (value_port_range(first, (size_t)(stop - first), &ranges[*count]) < 0)
-			return type_refuse(reader, where, node, "a port (like 443, 8000-8010 or \"80,443\"; 1 to 65535)");
+			return type_refuse(reader, where, node,
+					   "a port (like 443, 8000-8010 or \"80,443\"; 1 to 65535)");
 		++*count;
 	}
 	return 0;
@@ -251,7 +259,8 @@ int read_ports(struct reader *reader, const struct where *where, const struct do
 		for (size_t i = 0; r == 0 && i < item_count; i++) {
 			r = expect_scalar(reader, where, &items[i], "a port");
 			if (r == 0)
-				r = split_ports(reader, where, &items[i], items[i].text, items[i].length, ranges, &count);
+				r = split_ports(reader, where, &items[i], items[i].text, items[i].length, ranges,
+						&count);
 		}
 		if (r < 0)
 			return r;
@@ -272,7 +281,8 @@ static int read_ports_field(struct reader *reader, const struct where *where, co
 			    const struct doc_node *node, void *entry)
 {
 	if (doc_is_empty(node) || node->kind == DOC_MAPPING)
-		return reader_error(reader, where, node->at, "the value is missing (a port like 443, 8000-8010 or [80, 443])");
+		return reader_error(reader, where, node->at,
+				    "the value is missing (a port like 443, 8000-8010 or [80, 443])");
 	return read_ports(reader, where, node, node->text, node->length, FIELD(entry, key, struct port_range *),
 			  FIELD_COUNT(entry, key));
 }
@@ -302,8 +312,8 @@ static int print_ports_field(struct arena *arena, const struct key *key, const v
 const struct value_type ports_type = {
 	.name = "ports", .list = true, .read = read_ports_field, .print = print_ports_field};
 
-static int read_port(struct reader *reader, const struct where *where, const struct key *key, const struct doc_node *node,
-		     void *entry)
+static int read_port(struct reader *reader, const struct where *where, const struct key *key,
+		     const struct doc_node *node, void *entry)
 {
 	int r = expect_scalar(reader, where, node, "a port from 1 to 65535");
 	if (r < 0)
@@ -375,7 +385,9 @@ static int print_endpoint(struct arena *arena, const struct key *key, const void
 	if (!peer->endpoint_host)
 		return type_unset(ret_text);
 	bool v6 = strchr(peer->endpoint_host, ':');
-	return type_give(arena_printf(arena, v6 ? "\"[%s]:%u\"" : "\"%s:%u\"", peer->endpoint_host, peer->endpoint_port), ret_text);
+	return type_give(
+		arena_printf(arena, v6 ? "\"[%s]:%u\"" : "\"%s:%u\"", peer->endpoint_host, peer->endpoint_port),
+		ret_text);
 }
 
 const struct value_type endpoint_type = {.name = "HOST:PORT", .read = read_endpoint, .print = print_endpoint};

@@ -46,8 +46,8 @@ static int print_version(struct arena *arena, const struct key *key, const void 
 
 const struct value_type version_type = {.name = "1", .read = read_version, .print = print_version};
 
-static int read_bool(struct reader *reader, const struct where *where, const struct key *key, const struct doc_node *node,
-		     void *entry)
+static int read_bool(struct reader *reader, const struct where *where, const struct key *key,
+		     const struct doc_node *node, void *entry)
 {
 	int r = expect_scalar(reader, where, node, "true or false");
 	if (r < 0)
@@ -102,14 +102,16 @@ static int check_text(struct reader *reader, const struct where *where, const st
 	const char *why;
 	if (memchr(node->text, '\n', node->length) || memchr(node->text, '\t', node->length) ||
 	    bytes_check(node->text, node->length, &offset, &why) < 0)
-		return reader_error(reader, where, node->at, "the text has line breaks or control characters (write one line)");
+		return reader_error(reader, where, node->at,
+				    "the text has line breaks or control characters (write one line)");
 	if (node->length > TEXT_MOST)
-		return reader_error(reader, where, node->at, "the text is too long: %u bytes (at most %d)", node->length, TEXT_MOST);
+		return reader_error(reader, where, node->at, "the text is too long: %u bytes (at most %d)",
+				    node->length, TEXT_MOST);
 	return 0;
 }
 
-static int read_text(struct reader *reader, const struct where *where, const struct key *key, const struct doc_node *node,
-		     void *entry)
+static int read_text(struct reader *reader, const struct where *where, const struct key *key,
+		     const struct doc_node *node, void *entry)
 {
 	int r = check_text(reader, where, node);
 	if (r < 0)
@@ -149,8 +151,8 @@ static int print_text(struct arena *arena, const struct key *key, const void *en
 
 const struct value_type text_type = {.name = "text", .read = read_text, .print = print_text};
 
-static int read_texts(struct reader *reader, const struct where *where, const struct key *key, const struct doc_node *node,
-		      void *entry)
+static int read_texts(struct reader *reader, const struct where *where, const struct key *key,
+		      const struct doc_node *node, void *entry)
 {
 	const struct doc_node *items;
 	size_t count;
@@ -191,8 +193,8 @@ static int print_texts(struct arena *arena, const struct key *key, const void *e
 const struct value_type texts_type = {.name = "list of texts", .list = true, .read = read_texts, .print = print_texts};
 
 /* All enums of the model are unsigned int to the compiler, and start at 0. */
-static int read_word(struct reader *reader, const struct where *where, const struct key *key, const struct doc_node *node,
-		     void *entry)
+static int read_word(struct reader *reader, const struct where *where, const struct key *key,
+		     const struct doc_node *node, void *entry)
 {
 	int r = expect_scalar(reader, where, node, "a word");
 	if (r < 0)
@@ -203,8 +205,8 @@ static int read_word(struct reader *reader, const struct where *where, const str
 			return 0;
 		}
 	}
-	return reader_error(reader, where, node->at, "\"%.*s\" is unknown here %s",
-			    bytes_shown(node->text), node->text, suggest_word(reader, node->text, key->words));
+	return reader_error(reader, where, node->at, "\"%.*s\" is unknown here %s", bytes_shown(node->text), node->text,
+			    suggest_word(reader, node->text, key->words));
 }
 
 static int print_word(struct arena *arena, const struct key *key, const void *entry, char **ret_text)
@@ -226,8 +228,8 @@ static int read_duration(struct reader *reader, const struct where *where, const
 	if (duration < key->least || duration > key->most) {
 		const char *least = value_print_duration(reader->scratch, key->least);
 		const char *most = value_print_duration(reader->scratch, key->most);
-		return reader_error(reader, where, node->at, "%s is out of range (%s to %s)", node->text, least ? least : "",
-				    most ? most : "");
+		return reader_error(reader, where, node->at, "%s is out of range (%s to %s)", node->text,
+				    least ? least : "", most ? most : "");
 	}
 	*FIELD(entry, key, milliseconds) = duration;
 	return 0;
@@ -241,15 +243,16 @@ static int print_duration(struct arena *arena, const struct key *key, const void
 
 const struct value_type duration_type = {.name = "duration", .read = read_duration, .print = print_duration};
 
-static int read_rate(struct reader *reader, const struct where *where, const struct key *key, const struct doc_node *node,
-		     void *entry)
+static int read_rate(struct reader *reader, const struct where *where, const struct key *key,
+		     const struct doc_node *node, void *entry)
 {
 	int r = expect_scalar(reader, where, node, "a rate like 50/second burst 100");
 	if (r < 0)
 		return r;
 	if (value_rate(node->text, node->length, FIELD(entry, key, struct rate)) < 0)
-		return type_refuse(reader, where, node,
-				"a rate (like 50/second burst 100; per second, minute or hour; numbers from 1 to 10000000)");
+		return type_refuse(
+			reader, where, node,
+			"a rate (like 50/second burst 100; per second, minute or hour; numbers from 1 to 10000000)");
 	return 0;
 }
 
@@ -276,14 +279,14 @@ static int read_status(struct reader *reader, const struct where *where, const s
 	return 0;
 }
 
-_Static_assert(offsetof(struct health, status_last) == offsetof(struct health, status_first) + sizeof(uint32_t), "one pair");
+_Static_assert(offsetof(struct health, status_last) == offsetof(struct health, status_first) + sizeof(uint32_t),
+	       "one pair");
 
 static int print_status(struct arena *arena, const struct key *key, const void *entry, char **ret_text)
 {
 	const uint32_t *status = FIELD_CONST(entry, key, uint32_t);
 	struct port_range range = {(uint16_t)status[0], (uint16_t)status[1]};
-	return range.first ? type_give(value_print_port_range(arena, &range), ret_text)
-			   : type_unset(ret_text);
+	return range.first ? type_give(value_print_port_range(arena, &range), ret_text) : type_unset(ret_text);
 }
 
 const struct value_type status_type = {.name = "status codes", .read = read_status, .print = print_status};
@@ -309,7 +312,7 @@ static int read_entry_name(struct reader *reader, const struct where *where, con
 		return r;
 	if (!value_is_name(node->text, node->length))
 		return type_refuse(reader, where, node,
-				"a name (a letter or digit, then letters, digits, \".\", \"_\", \"-\"; at most 40)");
+				   "a name (a letter or digit, then letters, digits, \".\", \"_\", \"-\"; at most 40)");
 	return read_text(reader, where, key, node, entry);
 }
 
@@ -324,7 +327,8 @@ static int read_public_key(struct reader *reader, const struct where *where, con
 		return r;
 	uint8_t public_key[32];
 	if (value_public_key(node->text, node->length, public_key) < 0 || memcmp(public_key, zero, 32) == 0)
-		return type_refuse(reader, where, node, "a WireGuard public key (44 characters of base64, as \"wg pubkey\" prints)");
+		return type_refuse(reader, where, node,
+				   "a WireGuard public key (44 characters of base64, as \"wg pubkey\" prints)");
 	memcpy(FIELD(entry, key, uint8_t), public_key, sizeof(public_key));
 	return 0;
 }

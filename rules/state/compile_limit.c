@@ -45,7 +45,8 @@ static void compile_family(struct build *b, struct chain_build *chain, const str
 	match_family(b, family);
 	load_source_unit(b, family);
 	dynset(b, name, limit);
-	rule_verdict(b, chain, VERDICT_GOTO, next, forward->limits.at, build_name(b, "forward %s: under its limit", forward->name));
+	rule_verdict(b, chain, VERDICT_GOTO, next, forward->limits.at,
+		     build_name(b, "forward %s: under its limit", forward->name));
 
 	match_family(b, family);
 	load_source_unit(b, family);

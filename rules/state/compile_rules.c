@@ -1,4 +1,6 @@
-/* Blocklists, management access and the ordered rules of the configuration. */
+/* Blocklists, management access and the ordered rules of the configuration, as
+ * rules of chain "fresh". Forwards come after them and are not known here; the
+ * chains that a rule goes on to are the frame's. */
 #include "parts.h"
 
 #include <arpa/inet.h>

@@ -60,7 +60,8 @@ static const struct {
 	{"block sequence entries are not allowed in this context",
 	 "a \"- \" cannot start a list here (put it on a line of its own)"},
 	{"did not find expected node content", "a value is missing here"},
-	{"did not find expected <document start>", "the text goes on after the end of the document (check the indentation)"},
+	{"did not find expected <document start>",
+	 "the text goes on after the end of the document (check the indentation)"},
 };
 
 static bool same(const char *a, const char *b)
@@ -72,7 +73,8 @@ static bool same(const char *a, const char *b)
 static size_t problem_offset(const struct parse *parse)
 {
 	const yaml_parser_t *yaml = &parse->yaml;
-	bool at_context = same(yaml->problem, "found unexpected end of stream") || same(yaml->problem, "could not find expected ':'");
+	bool at_context = same(yaml->problem, "found unexpected end of stream") ||
+			  same(yaml->problem, "could not find expected ':'");
 	return offset_of(parse, at_context ? &yaml->context_mark : &yaml->problem_mark);
 }
 
@@ -108,14 +110,17 @@ static int syntax_error(struct parse *parse)
 	char found = offset < parse->length ? parse->text[offset] : ' ';
 	struct origin at = place(parse, offset);
 	const char *text = translate(problem);
-	bool in_brackets = same(yaml->context, "while parsing a flow mapping") || same(yaml->context, "while parsing a flow sequence");
+	bool in_brackets = same(yaml->context, "while parsing a flow mapping") ||
+			   same(yaml->context, "while parsing a flow sequence");
 	if (has_bare_ipv6(parse, offset))
-		diag_add(parse->diags, DIAG_ERROR, at, NULL, "brackets make a list here (an IPv6 address with a port needs quotes: "
-							     "\"[2001:db8::1]:443\")");
+		diag_add(parse->diags, DIAG_ERROR, at, NULL,
+			 "brackets make a list here (an IPv6 address with a port needs quotes: "
+			 "\"[2001:db8::1]:443\")");
 	else if (same(problem, "found character that cannot start any token") && found == '\t')
 		diag_add(parse->diags, DIAG_ERROR, at, NULL, "a tab in the indentation (use spaces)");
 	else if (same(problem, "found character that cannot start any token"))
-		diag_add(parse->diags, DIAG_ERROR, at, NULL, "\"%c\" cannot start a value (put the value in quotes)", found);
+		diag_add(parse->diags, DIAG_ERROR, at, NULL, "\"%c\" cannot start a value (put the value in quotes)",
+			 found);
 	else if (text && in_brackets)
 		diag_add(parse->diags, DIAG_ERROR, at, NULL, "%s (the bracket was opened in line %zu)", text,
 			 yaml->context_mark.line + 1);
@@ -177,8 +182,9 @@ static int read_scalar(struct parse *parse, const yaml_event_t *event, struct do
 
 static void report_duplicate(struct parse *parse, const struct doc_node *first, const struct doc_node *second)
 {
-	diag_add(parse->diags, DIAG_ERROR, second->at, NULL, "the key \"%.*s\" stands here a second time (first in line %u)",
-		 bytes_shown(second->text), second->text, first->at.line);
+	diag_add(parse->diags, DIAG_ERROR, second->at, NULL,
+		 "the key \"%.*s\" stands here a second time (first in line %u)", bytes_shown(second->text),
+		 second->text, first->at.line);
 }
 
 static int refuse_duplicates(struct parse *parse, struct doc_node *node)
@@ -273,7 +279,8 @@ static int read_node(struct parse *parse, const yaml_event_t *event, unsigned de
 		return -EINVAL;
 	}
 	if (depth > DOC_MAX_DEPTH) {
-		diag_add(parse->diags, DIAG_ERROR, node.at, NULL, "nested too deeply (at most %u levels)", DOC_MAX_DEPTH);
+		diag_add(parse->diags, DIAG_ERROR, node.at, NULL, "nested too deeply (at most %u levels)",
+			 DOC_MAX_DEPTH);
 		return -EINVAL;
 	}
 	int r = 0;
@@ -290,7 +297,8 @@ static int read_node(struct parse *parse, const yaml_event_t *event, unsigned de
 		refuse_decoration(parse, &node, event->data.mapping_start.anchor, event->data.mapping_start.tag);
 		r = read_collection(parse, YAML_MAPPING_END_EVENT, depth + 1, &node);
 	} else { /* YAML_ALIAS_EVENT: nothing else can stand here */
-		diag_add(parse->diags, DIAG_ERROR, node.at, NULL, "aliases are not allowed (write the value out instead of \"*%.*s\")",
+		diag_add(parse->diags, DIAG_ERROR, node.at, NULL,
+			 "aliases are not allowed (write the value out instead of \"*%.*s\")",
 			 bytes_shown((const char *)event->data.alias.anchor), (const char *)event->data.alias.anchor);
 		node.text = "";
 		node.broken = true;
@@ -310,9 +318,10 @@ static int open_document(struct parse *parse, yaml_event_t *ret_event)
 			return r;
 		if (event.type == YAML_DOCUMENT_START_EVENT) {
 			if (event.data.document_start.version_directive ||
-			    event.data.document_start.tag_directives.start != event.data.document_start.tag_directives.end)
-				diag_add(parse->diags, DIAG_ERROR, place(parse, offset_of(parse, &event.start_mark)), NULL,
-					 "directives are not allowed (remove the lines that start with \"%%\")");
+			    event.data.document_start.tag_directives.start !=
+				    event.data.document_start.tag_directives.end)
+				diag_add(parse->diags, DIAG_ERROR, place(parse, offset_of(parse, &event.start_mark)),
+					 NULL, "directives are not allowed (remove the lines that start with \"%%\")");
 		} else if (event.type == YAML_STREAM_END_EVENT) {
 			yaml_event_delete(&event);
 			*ret_event = (yaml_event_t){0};
@@ -340,7 +349,8 @@ static int close_document(struct parse *parse)
 			return 0;
 		if (type == YAML_DOCUMENT_START_EVENT) {
 			diag_add(parse->diags, DIAG_ERROR, place(parse, offset), NULL,
-				 "a second document starts here (one per file: remove the \"---\", or use a file in conf.d)");
+				 "a second document starts here (one per file: remove the \"---\", or use a file in "
+				 "conf.d)");
 			return -EINVAL;
 		}
 	}

@@ -167,7 +167,8 @@ static void put_block(struct out *out, const struct edit_style *style, const str
 	}
 }
 
-char *edit_render_block(struct arena *arena, const struct edit_style *style, const struct doc_node *node, unsigned indent)
+char *edit_render_block(struct arena *arena, const struct edit_style *style, const struct doc_node *node,
+			unsigned indent)
 {
 	struct out out = {.arena = arena};
 	put_block(&out, style, node, indent);

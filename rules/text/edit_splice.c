@@ -146,7 +146,8 @@ static int replace_by_block_below(struct splicer *s, struct edit_splice *ret_spl
 	char *block = block_text(s, op->value, indent);
 	if (!block)
 		return -ENOMEM;
-	return give(from, stop, arena_printf(s->arena, "%.*s%s%*s%s", kept, comment, s->style.newline, (int)indent, "", block),
+	return give(from, stop,
+		    arena_printf(s->arena, "%.*s%s%*s%s", kept, comment, s->style.newline, (int)indent, "", block),
 		    ret_splice);
 }
 
@@ -183,7 +184,8 @@ static int replace(struct splicer *s, struct edit_splice *ret_splice)
 		unsigned indent = column(s, old->start);
 		if (doc_is_empty(old))
 			return give(old->start, old->start,
-				    arena_printf(s->arena, " %s", block_text(s, value, column(s, old->start) + 1)), ret_splice);
+				    arena_printf(s->arena, " %s", block_text(s, value, column(s, old->start) + 1)),
+				    ret_splice);
 		return give(old->start, end, block_text(s, value, indent), ret_splice);
 	}
 	if (in_mapping && old_block)
@@ -246,11 +248,13 @@ static int insert_in_block(struct splicer *s, struct edit_splice *ret_splice)
 		if (!starts_its_line(s, start))
 			return -EINVAL;
 		size_t at = comments_above(s, start);
-		return give(at, at, arena_printf(s->arena, "%*s%s%s", (int)indent, "", text, s->style.newline), ret_splice);
+		return give(at, at, arena_printf(s->arena, "%*s%s%s", (int)indent, "", text, s->style.newline),
+			    ret_splice);
 	}
 	size_t at = line_end(s, child_end(s, parent, parent->count - 1));
 	const char *blank = op->key && indent == 0 && has_blank_lines(s, parent) ? s->style.newline : "";
-	return give(at, at, arena_printf(s->arena, "%s%s%*s%s", s->style.newline, blank, (int)indent, "", text), ret_splice);
+	return give(at, at, arena_printf(s->arena, "%s%s%*s%s", s->style.newline, blank, (int)indent, "", text),
+		    ret_splice);
 }
 
 static int remove_from_flow(struct splicer *s, struct edit_splice *ret_splice)
@@ -289,13 +293,15 @@ static int add_root(struct splicer *s, struct edit_splice *ret_splice)
 		return -ENOMEM;
 	bool ended = s->length == 0 || s->text[s->length - 1] == '\n';
 	return give(s->length, s->length,
-		    arena_printf(s->arena, "%s%s%s", ended ? "" : s->style.newline, text, s->style.newline), ret_splice);
+		    arena_printf(s->arena, "%s%s%s", ended ? "" : s->style.newline, text, s->style.newline),
+		    ret_splice);
 }
 
 /* The indentation that the file uses already. */
 static struct edit_style find_style(const struct splicer *s, const struct doc_node *root)
 {
-	struct edit_style style = {.step = 2, .list_step = 2, .newline = memmem(s->text, s->length, "\r\n", 2) ? "\r\n" : "\n"};
+	struct edit_style style = {
+		.step = 2, .list_step = 2, .newline = memmem(s->text, s->length, "\r\n", 2) ? "\r\n" : "\n"};
 	bool step = false, list_step = false;
 	for (uint32_t i = 0; root && root->kind == DOC_MAPPING && !root->flow && i < root->count; i++) {
 		const struct doc_node *child = &root->children[i];
@@ -313,8 +319,8 @@ static struct edit_style find_style(const struct splicer *s, const struct doc_no
 	return style;
 }
 
-int edit_splice_for(const struct edit_text *in, const struct doc_node *root, const struct edit_op *op, struct arena *arena,
-		    struct edit_splice *ret_splice)
+int edit_splice_for(const struct edit_text *in, const struct doc_node *root, const struct edit_op *op,
+		    struct arena *arena, struct edit_splice *ret_splice)
 {
 	struct splicer s = {.text = in->text, .length = in->length, .op = op, .arena = arena};
 	s.style = find_style(&s, root);

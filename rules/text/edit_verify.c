@@ -12,8 +12,8 @@ static bool scalars_equal(const struct doc_node *a, const struct doc_node *b)
 static bool same_as(const struct doc_node *old, const struct edit_op *op, const struct doc_node *result);
 
 /* Child i of old, and child j of result, with their keys. */
-static bool members_equal(const struct doc_node *old, uint32_t i, const struct edit_op *op, const struct doc_node *result,
-			  uint32_t j)
+static bool members_equal(const struct doc_node *old, uint32_t i, const struct edit_op *op,
+			  const struct doc_node *result, uint32_t j)
 {
 	if (old->kind == DOC_MAPPING && !scalars_equal(&old->keys[i], &result->keys[j]))
 		return false;

@@ -21,7 +21,8 @@ static struct input cut(const uint8_t *data, size_t size)
 	struct input input = {0};
 	const char *text = (const char *)data, *end = text + size;
 	while (input.count < FILES_MOST) {
-		const char *stop = input.count < FILES_MOST - 1 ? memmem(text, (size_t)(end - text), separator, 5) : NULL;
+		const char *stop =
+			input.count < FILES_MOST - 1 ? memmem(text, (size_t)(end - text), separator, 5) : NULL;
 		size_t length = (size_t)((stop ? stop : end) - text);
 		input.files[input.count] = (struct source_file){names[input.count], text, length};
 		input.count++;
@@ -37,15 +38,16 @@ static int open_file(void *context, const char *name, struct source_file *ret_fi
 	const struct input *input = context;
 	for (size_t i = 2; i < FILES_MOST; i++) {
 		if (strcmp(name, names[i]) == 0) {
-			*ret_file = i < input->count ? input->files[i] : (struct source_file){names[i], "192.0.2.1\n", 10};
+			*ret_file =
+				i < input->count ? input->files[i] : (struct source_file){names[i], "192.0.2.1\n", 10};
 			return 0;
 		}
 	}
 	return name[0] == '/' ? -EINVAL : -ENOENT;
 }
 
-static struct model *load(const struct source_file *files, size_t count, struct input *input, const struct model *previous,
-			  struct arena *arena)
+static struct model *load(const struct source_file *files, size_t count, struct input *input,
+			  const struct model *previous, struct arena *arena)
 {
 	struct diag_list diags;
 	struct model *model = NULL;

@@ -33,7 +33,8 @@ def edge(root):
     space = Namespace(f"{os.environ.get('EDGED_TEST_PREFIX', 'edgedtest')}-{os.getpid()}-golden")
     try:
         ip("-n", space.name, batch=[
-            "link add name ens3 type veth peer name out", "link add name ens4 type veth peer name in", "address add 198.18.0.10/24 dev ens3",
+            "link add name ens3 type veth peer name out", "link add name ens4 type veth peer name in",
+            "address add 198.18.0.10/24 dev ens3",
             "address add 2001:db8:18::10/64 dev ens3", "address add 192.0.2.1/24 dev ens4", "link set ens3 up",
             "link set ens4 up", "link set out up", "link set in up"])
         with open(f"{HERE}/{CASES[0]}.yaml") as file:

@@ -9,7 +9,8 @@ from harness import (CLIENT, DROPPED, FLOATING, OPEN, OPERATOR, REFUSED, ApiErro
 WEB = {"plain": forward(80, 30099)}
 OPERATORS = {"from": [OPERATOR], "ssh": 22, "reason": "test"}
 GOOD = config(forwards=WEB, management=OPERATORS)
-LOCKED_OUT = config(forwards={"other": forward(81, 30099)}, management={"from": ["198.51.100.201"], "ssh": 22, "reason": "test"})
+LOCKED_OUT = config(forwards={"other": forward(81, 30099)},
+                    management={"from": ["198.51.100.201"], "ssh": 22, "reason": "test"})
 
 
 @pytest.fixture

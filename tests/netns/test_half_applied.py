@@ -31,7 +31,8 @@ def flooded(net):
     mac, space = device_mac(net.edge, "ens3"), net.nodes["k8s-1"].space
     net.edge.nft(f"""table inet watch {{
 	counter leak {{ }}
-	chain in {{ type filter hook input priority 900; iifname "ens3" meta l4proto {{ tcp, udp }} th dport {FORBIDDEN} counter name leak; }}
+	chain in {{ type filter hook input priority 900;
+		iifname "ens3" meta l4proto {{ tcp, udp }} th dport {FORBIDDEN} counter name leak; }}
 }}""")
     floods = [flood(net.router, "cloud", mac, CLIENT, K1, FORBIDDEN, "udp", rate=20000),
               flood(net.router, "cloud", mac, CLIENT, K1, FORBIDDEN, "tcp", rate=20000),

@@ -1,4 +1,6 @@
-/* Print the configuration reference: what `make docs` puts into docs/configuration.md. */
+/* Print the configuration reference: what `make docs` puts into
+ * docs/configuration.md. It takes nothing but the schema tables, so that the
+ * page cannot say more than the reader does. */
 #include <stdio.h>
 
 #include "../../rules/model/schema_print.h"

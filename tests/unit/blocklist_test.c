@@ -1,4 +1,6 @@
-/* Blocklists: lines, merging, sharing between models. */
+/* Blocklists: lines, merging, sharing between models. Texts are in memory; no
+ * file is opened. The large ones are made here, and bound what a load may cost
+ * in memory, not in time. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

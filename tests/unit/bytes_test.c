@@ -1,4 +1,6 @@
-/* Text bytes: UTF-8, characters and their places. */
+/* Text bytes: what is refused as no UTF-8 text, and that the numbers of
+ * characters become the right offsets, lines and columns, in any order of
+ * asking. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,10 +19,20 @@ static void refused(void **state)
 		const char *text;
 		size_t length, offset;
 	} cases[] = {
-		{"a\0b", 3, 1},	       {"ab\x80", 3, 2},	    {"\xc3", 1, 0},	       {"\xc1\x81", 2, 0},
-		{"\xe0\x80\x80", 3, 0}, {"\xed\xa0\x80", 3, 0}, {"\xf4\x90\x80\x80", 4, 0}, {"\xf8\x88\x80\x80\x80", 5, 0},
-		{"a\rb", 3, 1},	       {"a\r", 2, 1},		    {"\x7f", 1, 0},	       {"\xc2\x85", 2, 0},
-		{"\xef\xbf\xbf", 3, 0}, {"\xf0\x9f\xbf\xbe", 4, 0},
+		{"a\0b", 3, 1},
+		{"ab\x80", 3, 2},
+		{"\xc3", 1, 0},
+		{"\xc1\x81", 2, 0},
+		{"\xe0\x80\x80", 3, 0},
+		{"\xed\xa0\x80", 3, 0},
+		{"\xf4\x90\x80\x80", 4, 0},
+		{"\xf8\x88\x80\x80\x80", 5, 0},
+		{"a\rb", 3, 1},
+		{"a\r", 2, 1},
+		{"\x7f", 1, 0},
+		{"\xc2\x85", 2, 0},
+		{"\xef\xbf\xbf", 3, 0},
+		{"\xf0\x9f\xbf\xbe", 4, 0},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		size_t offset = 99;

@@ -39,7 +39,8 @@ static int load(struct arena *arena, const char *path, char **ret_text, struct m
 		files[count].name = lists[i];
 		files[count].text = test_read_file(arena, list, &files[count].length);
 	}
-	return test_load(arena, &(struct test_files){.files = files, .main = main, .count = count}, NULL, ret_text, ret_model);
+	return test_load(arena, &(struct test_files){.files = files, .main = main, .count = count}, NULL, ret_text,
+			 ret_model);
 }
 
 static bool check_file(const char *path, int expected)

@@ -1,4 +1,6 @@
-/* YAML text -> document: places, what is refused, and the bounds. */
+/* YAML text -> document: places, what is refused, and the bounds. Every message
+ * is compared whole, with line and column, since that is what people get to
+ * see. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

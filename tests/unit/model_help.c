@@ -1,4 +1,6 @@
-/* Loading models in tests: no file is opened by the model itself. */
+/* Loading models in tests: no file is opened by the model itself, it asks for
+ * each by its name. Diagnostics come as one text, so that a test compares what
+ * a person would read. */
 #include "model_help.h"
 
 #include <errno.h>

@@ -63,7 +63,8 @@ static const char yaml[] =
 	"nodes: { a: { address: 192.0.2.1 }, b: { address: 198.18.88.13, tunnel: wg0 } }\n"
 	"pools: { web: { nodes: [a, b], health: { check: http, path: /, host: x.example } } }\n"
 	"forwards:\n"
-	"  x: { listen: \"80,443\", from: [lan, wg0, l], to: web, limits: { new_per_source: 5/second, ban: 1m }, reason: r }\n"
+	"  x: { listen: \"80,443\", from: [lan, wg0, l], to: web, limits: { new_per_source: 5/second, ban: 1m }, "
+	"reason: r }\n"
 	"snat: { x: { from: 192.0.2.0/24, out: wan, to: 203.0.113.10, reason: r } }\n"
 	"wireguard:\n"
 	"  wg0: { listen: 51820, address: 198.18.88.1/24, peers: { b: { allowed_ips: 198.18.88.13, endpoint: \"x:1\",\n"
@@ -85,7 +86,8 @@ static int open_list(void *context, const char *name, struct source_file *ret_fi
 
 static int load(struct arena *arena, struct model **ret_model, size_t *ret_errors)
 {
-	const struct source_file files[] = {{"f.yaml", yaml, sizeof(yaml) - 1}, {"conf.d/more.yaml", more, sizeof(more) - 1}};
+	const struct source_file files[] = {{"f.yaml", yaml, sizeof(yaml) - 1},
+					    {"conf.d/more.yaml", more, sizeof(more) - 1}};
 	const struct source_set sources = {.main = files, .main_count = 2, .open = open_list};
 	struct diag_list diags;
 	diag_init(&diags, arena);
@@ -158,6 +160,7 @@ static void editing(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(loading), cmocka_unit_test(printing), cmocka_unit_test(editing)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(loading), cmocka_unit_test(printing),
+					   cmocka_unit_test(editing)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

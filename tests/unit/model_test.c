@@ -1,4 +1,6 @@
-/* Loading: the example, several files, what is missing. */
+/* Loading: the example, several files, what is missing. The example must load as
+ * it stands, and mean what its comments say; what is printed of a model loads
+ * to the same model. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

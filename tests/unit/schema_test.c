@@ -1,4 +1,6 @@
-/* The schema: the reference in docs/ is what the tables say, and the tables hold together. */
+/* The schema: the reference in docs/ is what the tables say, every key has what
+ * its type needs, and the examples of all sections together are a configuration
+ * that loads. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

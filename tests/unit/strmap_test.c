@@ -1,4 +1,6 @@
-/* The string map. */
+/* The string map: it keeps the first value of a key, finds nothing in an empty
+ * or missing map, and holds on to thousands of names while it grows from its
+ * first size. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,6 @@
-/* The small formats: what they take, what they refuse, and that they read back what they print. */
+/* The small formats of the configuration: what they take, what they refuse
+ * (leaving the output untouched), and that they read back what they print. No
+ * document is involved. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
