@@ -25,16 +25,17 @@ static char *endpoint(const struct addr *addr, uint16_t port, struct arena *aren
 
 char *question_print(const struct question *question, struct arena *arena)
 {
-	bool icmp = question->protocol == PROTOCOL_ICMP;
+	bool portless = question->protocol == PROTOCOL_ICMP || question->protocol == PROTOCOL_ANY;
 	char *from = endpoint(&question->from, question->from_port, arena);
 	char *to;
 	if (question->to_self)
-		to = icmp ? arena_strdup(arena, "self") : arena_printf(arena, "self:%u", question->to_port);
+		to = portless ? arena_strdup(arena, "self") : arena_printf(arena, "self:%u", question->to_port);
 	else
-		to = endpoint(&question->to, icmp ? 0 : question->to_port, arena);
+		to = endpoint(&question->to, portless ? 0 : question->to_port, arena);
 	if (!from || !to)
 		return NULL;
-	return arena_printf(arena, "%s to %s/%s in %s", from, to, protocol_names[question->protocol],
+	return arena_printf(arena, "%s to %s/%s in %s", from, to,
+			    question->protocol == PROTOCOL_ANY ? "other" : protocol_names[question->protocol],
 			    way_name(question->in, question->in_tunnel));
 }
 

@@ -285,7 +285,7 @@ static int ask(const struct model *model, const struct rundata *run, const struc
 	       const struct question *question, struct arena *arena, bool traced, struct answer *ret_answer)
 {
 	static const struct surroundings nothing = {0};
-	if (question->from.family == FAMILY_NONE || question->protocol == PROTOCOL_ANY ||
+	if (question->from.family == FAMILY_NONE ||
 	    (!question->to_self && question->to.family != question->from.family))
 		return -EINVAL;
 	if (question->in != PLACE_WAN && question->in != PLACE_LAN &&

@@ -14,8 +14,8 @@ struct question {
 	struct addr to;     /* !to_self */
 	bool to_self;       /* some address of this machine */
 	uint16_t to_port;
-	enum protocol protocol;
-	enum place_kind in; /* WAN, LAN, TUNNEL */
+	enum protocol protocol; /* ANY: none of the others, for which only rules without a protocol are */
+	enum place_kind in;     /* WAN, LAN, TUNNEL */
 	const struct tunnel *in_tunnel;
 };
 
@@ -56,7 +56,7 @@ struct answer {
 };
 
 /* 0; -ENOMEM; -EINVAL for a question that makes no sense: no source, addresses
- * of two families, PROTOCOL_ANY, a packet that came in by no leg. ICMP is an
+ * of two families, a packet that came in by no leg. ICMP is an
  * echo request. No rate is taken to be exceeded. around may be NULL. A
  * destination of to_self matches self and `listen: PORT`, never a prefix. */
 int ask_packet(const struct model *model, const struct rundata *run, const struct surroundings *around,

@@ -253,6 +253,11 @@ static bool place_holds_destination(const struct place *place, const struct pack
 	return false;
 }
 
+static bool has_ports(const struct question *question)
+{
+	return question->protocol == PROTOCOL_TCP || question->protocol == PROTOCOL_UDP;
+}
+
 unsigned rule_misses(const struct rule *rule, const struct packet *packet)
 {
 	const struct question *question = packet->question;
@@ -260,7 +265,7 @@ unsigned rule_misses(const struct rule *rule, const struct packet *packet)
 	if (rule->protocol != PROTOCOL_ANY && rule->protocol != question->protocol)
 		misses |= MISS_PROTOCOL;
 	if (rule->port_count > 0 &&
-	    !(question->protocol != PROTOCOL_ICMP && ports_hold(rule->ports, rule->port_count, question->to_port)))
+	    !(has_ports(question) && ports_hold(rule->ports, rule->port_count, question->to_port)))
 		misses |= MISS_PORT;
 	for (size_t i = 0; i < rule->from_count && (misses & MISS_FROM); i++)
 		if (place_holds_source(&rule->from[i], packet))

@@ -385,6 +385,23 @@ static void tunnels_are_told_apart(void **state)
 	ask_fixture_free(&f);
 }
 
+/* GRE, ESP and the like: nothing but a rule without a protocol lets them pass. */
+static void other_protocols_need_a_rule_without_one(void **state)
+{
+	struct ask_fixture *f = *state;
+	static const char *const to[] = {"203.0.113.10:80", "self:22", "self:443/udp", "198.18.88.200:7",
+					 "self:51820/udp"};
+	static const enum expect_verdict due[] = {EXPECT_DROP, EXPECT_DROP, EXPECT_DROP, EXPECT_ACCEPT, EXPECT_DROP};
+	for (size_t i = 0; i < 5; i++) {
+		struct question question;
+		struct answer answer;
+		ask_question(f, "192.0.2.9", to[i], "lan", &question);
+		question.protocol = PROTOCOL_ANY;
+		assert_int_equal(ask_packet(f->model, &f->run, &f->around, &question, f->arena, &answer), 0);
+		assert_int_equal(answer.verdict, due[i]);
+	}
+}
+
 /* A lockout from thousands of rules must still be a screenful. */
 static void many_rules_are_counted(void **state)
 {
@@ -427,13 +444,12 @@ static void senseless_questions(void **state)
 	struct question good;
 	struct answer answer = {.target_port = 7};
 	ask_question(f, "198.51.100.98", "203.0.113.10:80", "wan", &good);
-	struct question bad[5] = {good, good, good, good, good};
+	struct question bad[4] = {good, good, good, good};
 	bad[0].from = (struct addr){0};
 	bad[1].to.family = FAMILY_V6;
-	bad[2].protocol = PROTOCOL_ANY;
-	bad[3].in = PLACE_SELF;
-	bad[4].in = PLACE_TUNNEL;
-	for (size_t i = 0; i < 5; i++)
+	bad[2].in = PLACE_SELF;
+	bad[3].in = PLACE_TUNNEL;
+	for (size_t i = 0; i < 4; i++)
 		assert_int_equal(ask_packet(f->model, &f->run, NULL, &bad[i], f->arena, &answer), -EINVAL);
 	assert_int_equal(answer.target_port, 7); /* untouched */
 	assert_int_equal(ask_packet(f->model, &f->run, NULL, &good, f->arena, &answer),
@@ -490,6 +506,7 @@ int main(void)
 		cmocka_unit_test(outbound_sources),
 		cmocka_unit_test(steps_name_lines),
 		cmocka_unit_test(tunnels_are_told_apart),
+		cmocka_unit_test(other_protocols_need_a_rule_without_one),
 		cmocka_unit_test(many_rules_are_counted),
 		cmocka_unit_test(quick_is_the_same_without_steps),
 		cmocka_unit_test(senseless_questions),

@@ -251,7 +251,7 @@ static uint16_t port_in(struct chooser *chooser, const struct port_range *ports,
 static enum protocol any_protocol(struct chooser *chooser)
 {
 	uint32_t number = choose_number(chooser, 100);
-	return number < 55 ? PROTOCOL_TCP : number < 85 ? PROTOCOL_UDP : PROTOCOL_ICMP;
+	return number < 55 ? PROTOCOL_TCP : number < 83 ? PROTOCOL_UDP : number < 97 ? PROTOCOL_ICMP : PROTOCOL_ANY;
 }
 
 static void aim_at_rule(struct chooser *chooser, const struct rule *rule, struct question *question)
@@ -325,30 +325,60 @@ static enum shape choose_shape(struct chooser *chooser, enum protocol protocol)
 {
 	static const enum shape tcp[] = {SHAPE_ECN_SYN, SHAPE_ACK,  SHAPE_SYN_ACK, SHAPE_FIN_ACK,     SHAPE_SYN_FIN,
 					 SHAPE_SYN_RST, SHAPE_NULL, SHAPE_XMAS,    SHAPE_BAD_CHECKSUM};
-	if (chance(chooser, 88))
+	if (chance(chooser, 88) || protocol == PROTOCOL_ANY)
 		return SHAPE_PLAIN;
 	if (protocol == PROTOCOL_TCP)
 		return tcp[choose_number(chooser, sizeof(tcp) / sizeof(tcp[0]))];
 	return protocol == PROTOCOL_ICMP && chance(chooser, 50) ? SHAPE_ICMP_ERROR : SHAPE_BAD_CHECKSUM;
 }
 
-/* A DHCP server's source port, unless that makes it the second packet of a flow. */
-static void play_dhcp_server(struct chooser *chooser, struct question *question)
+static bool same_way(const struct question *one, const struct question *other)
 {
-	uint16_t port = chance(chooser, 50) ? 67 : 547;
-	for (size_t i = 0; i < chooser->dhcp_count; i++) {
-		const struct question *other = &chooser->dhcp[i];
-		if (other->from_port == port && other->to_port == question->to_port &&
-		    addr_equal(&other->from, &question->from) && addr_equal(&other->to, &question->to))
-			return;
+	return one->from_port == other->from_port && one->to_port == other->to_port &&
+	       addr_equal(&one->from, &other->from) && addr_equal(&one->to, &other->to);
+}
+
+/* False for the second packet of a flow, or an answer, among those that share a source port. */
+static bool opens_flow(struct chooser *chooser, const struct question *question)
+{
+	const struct question answer = {.from = question->to,
+					.from_port = question->to_port,
+					.to = question->from,
+					.to_port = question->from_port};
+	for (size_t i = 0; i < chooser->shared_count; i++) {
+		const struct question *other = &chooser->shared[i];
+		if (other->protocol == question->protocol && (same_way(other, question) || same_way(other, &answer)))
+			return false;
 	}
-	struct question *dhcp =
-		arena_grow(chooser->arena, chooser->dhcp, chooser->dhcp_count, sizeof(*dhcp), &chooser->dhcp_capacity);
-	if (!dhcp)
-		return;
-	question->from_port = port;
-	chooser->dhcp = dhcp;
-	dhcp[chooser->dhcp_count++] = *question;
+	struct question *shared = arena_grow(chooser->arena, chooser->shared, chooser->shared_count, sizeof(*shared),
+					     &chooser->shared_capacity);
+	if (!shared)
+		return false;
+	chooser->shared = shared;
+	shared[chooser->shared_count++] = *question;
+	return true;
+}
+
+/* No two packets of a run are of one flow: the second would not be decided on. */
+static void choose_source_port(struct chooser *chooser, uint32_t id, struct question *question)
+{
+	uint16_t own = (uint16_t)(1024 + id % 64000);
+	question->from_port = own;
+	if (question->protocol == PROTOCOL_UDP && chance(chooser, 5)) {
+		question->from_port = chance(chooser, 50) ? 67 : 547; /* a DHCP server's */
+		if (!opens_flow(chooser, question))
+			question->from_port = own;
+	} else if (question->protocol == PROTOCOL_ANY) {
+		question->from_port = question->to_port = 0;
+		if (!opens_flow(chooser, question))
+			*question = (struct question){.from = question->from,
+						      .from_port = own,
+						      .to = question->to,
+						      .to_port = any_port(chooser),
+						      .protocol = PROTOCOL_UDP,
+						      .in = question->in,
+						      .in_tunnel = question->in_tunnel};
+	}
 }
 
 struct probe choose_probe(struct chooser *chooser, uint32_t id)
@@ -377,8 +407,6 @@ struct probe choose_probe(struct chooser *chooser, uint32_t id)
 	else if (spoil == 3)
 		question.protocol = any_protocol(chooser);
 	choose_leg(chooser, &question);
-	question.from_port = (uint16_t)(1024 + id % 64000); /* no two packets are of one flow */
-	if (question.protocol == PROTOCOL_UDP && chance(chooser, 5))
-		play_dhcp_server(chooser, &question);
+	choose_source_port(chooser, id, &question);
 	return (struct probe){.id = id, .question = question, .shape = choose_shape(chooser, question.protocol)};
 }

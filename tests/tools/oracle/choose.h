@@ -14,8 +14,8 @@ struct chooser {
 	struct addr *addrs;
 	uint16_t *ports;
 	size_t addr_count, port_count, addr_capacity, port_capacity;
-	struct question *dhcp; /* those whose source port is not their own, but a DHCP server's */
-	size_t dhcp_count, dhcp_capacity;
+	struct question *shared; /* those whose source port is not their own, or that have none */
+	size_t shared_count, shared_capacity;
 	struct arena *arena;
 };
 

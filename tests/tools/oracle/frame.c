@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define ID_MAGIC 0x5e000000u
+#define PROTO_OTHER IPPROTO_ESP
 #define ID_MASK 0x00ffffffu
 
 const char *const shape_names[SHAPES] = {
@@ -175,8 +176,14 @@ size_t frame_build(const struct probe *probe, const uint8_t to_mac[6], uint8_t *
 		length = build_udp(probe, packet);
 		proto = IPPROTO_UDP;
 		break;
+	case PROTOCOL_ANY: {
+		struct payload payload = {.magic = {'E', 'D', 'G', 'E'}, .id = htonl(ID_MAGIC | probe->id)};
+		memcpy(packet, &payload, sizeof(payload));
+		length = sizeof(payload);
+		proto = PROTO_OTHER;
+		break;
+	}
 	case PROTOCOL_ICMP:
-	case PROTOCOL_ANY:
 		length = build_icmp(probe, packet);
 		proto = v4 ? IPPROTO_ICMP : IPPROTO_ICMPV6;
 		break;
@@ -268,6 +275,10 @@ static bool parse_transport(uint8_t proto, const uint8_t *at, size_t length, boo
 		return parse_icmp(at, length, true, quoted, sighting);
 	case IPPROTO_ICMPV6:
 		return parse_icmp(at, length, false, quoted, sighting);
+	case PROTO_OTHER:
+		sighting->protocol = PROTOCOL_ANY;
+		sighting->from_port = sighting->to_port = 0;
+		return take_payload(at, length, sighting);
 	default:
 		return false;
 	}

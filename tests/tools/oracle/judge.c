@@ -40,6 +40,11 @@ static const char *seen_text(const struct judge *judge, const struct captured *s
 	return NULL;
 }
 
+static bool has_ports(const struct question *question)
+{
+	return question->protocol == PROTOCOL_TCP || question->protocol == PROTOCOL_UDP;
+}
+
 static bool is_multicast(const struct addr *addr)
 {
 	return addr->family == FAMILY_V6 ? addr->bytes[0] == 0xff : (addr->bytes[0] & 0xf0) == 0xe0;
@@ -101,7 +106,7 @@ static const char *judge_delivery(const struct judge *judge, const struct case_r
 		return "one packet is due at this machine";
 	if (!addr_equal(&seen->sighting.from, &question->from))
 		return "it must keep its source";
-	if (question->protocol != PROTOCOL_ICMP && seen->sighting.to_port != question->to_port)
+	if (has_ports(question) && seen->sighting.to_port != question->to_port)
 		return "it must keep its port";
 	if (!addr_equal(&seen->sighting.to, &question->to) && !is_own(judge, &seen->sighting.to))
 		return "it must go to an address of this machine";
@@ -134,7 +139,7 @@ static const char *judge_passage(const struct judge *judge, const struct case_re
 				    way->tunnel ? way->tunnel->name : place_kind_names[way->kind]);
 	if (!addr_equal(&seen->sighting.to, &question->to))
 		return "it must keep its destination";
-	if (question->protocol != PROTOCOL_ICMP && seen->sighting.to_port != question->to_port)
+	if (has_ports(question) && seen->sighting.to_port != question->to_port)
 		return "it must keep its port";
 	return judge_source(judge, record, false, record->answer.snat_rule);
 }
