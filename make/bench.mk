@@ -1,5 +1,11 @@
 # Benchmarks: tables, not timed tests. ROUNDS=n for more or fewer rounds.
+bench: bench-forwarder bench-apply
+
 bench-forwarder: deps
 	@$(MAKE) --no-print-directory --silent -j$$(nproc) tools
 	@/usr/bin/python3 -B tests/bench/forwarder.py $(if $(ROUNDS),--rounds $(ROUNDS))
-.PHONY: bench-forwarder
+
+bench-apply: deps
+	@$(MAKE) --no-print-directory --silent -j$$(nproc) all
+	@/usr/bin/python3 -B tests/bench/apply.py $(ROUNDS)
+.PHONY: bench bench-forwarder bench-apply
