@@ -160,12 +160,15 @@ static int converge(struct engine *engine, const struct state *desired, struct a
 		struct commit_error error = {0};
 		r = engine->kernel->ops->commit(engine->kernel, &steps, &error);
 		report->commit_ms += monotonic_ms() - diffed;
+		bool again = r == 0 || r == -ERESTART || r == -EAGAIN || r == -EINTR;
+		if (!again) {
+			/* Before the look is given up: the step that failed may point into it. */
+			report->error = describe(arena, &error, r);
+			report->at = error.step ? error.step->at : (struct origin){0};
+		}
 		look_again(engine, r == 0 ? &steps : NULL, desired);
-		if (r == 0 || r == -ERESTART || r == -EAGAIN || r == -EINTR)
-			continue;
-		report->error = describe(arena, &error, r);
-		report->at = error.step ? error.step->at : (struct origin){0};
-		return r;
+		if (!again)
+			return r;
 	}
 	report->error = arena_printf(arena,
 				     r < 0 ? "the ruleset is being changed by somebody else all the time: stop that "
