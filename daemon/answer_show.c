@@ -26,6 +26,7 @@ bool answer_ready(struct server *server, struct request *request)
 
 void answer_fill(struct server *server, struct request *request, struct show *show)
 {
+	server_settle(server);
 	uint64_t now = server_now();
 	*show = (struct show){.model = engine_model(server->engine),
 			      .run = runtime_view(server->runtime, now),

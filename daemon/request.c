@@ -202,6 +202,7 @@ void request_handle(struct server *server, struct msg *msg)
 		request.query = question + 1;
 	}
 	request.path = target;
+	server_settle(server);
 	if (read_body(server, &request, msg->fd_count ? msg->fds[0] : -1) == 0)
 		dispatch(server, &request);
 	json_decref(request.body);

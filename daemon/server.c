@@ -70,6 +70,14 @@ void server_refresh_soon(struct server *server)
 		event_add(server->refresh, &soon);
 }
 
+void server_settle(struct server *server)
+{
+	if (!event_pending(server->refresh, EV_TIMEOUT, NULL))
+		return;
+	event_del(server->refresh);
+	on_refresh(-1, 0, server);
+}
+
 static void set_timer(struct event *timer, uint64_t seconds)
 {
 	struct timeval wait = {.tv_sec = (time_t)seconds};

@@ -53,5 +53,7 @@ struct server {
 uint64_t server_now(void); /* seconds since the epoch */
 /* Run data changed: bring kernel and forwarder in line, within some milliseconds, changes in between together. */
 void server_refresh_soon(struct server *server);
+/* Do now what server_refresh_soon has put off: before an answer, so that what is shown is in force. */
+void server_settle(struct server *server);
 /* Set the timers for the next ban's end and the pending confirmation. */
 void server_set_timers(struct server *server);
