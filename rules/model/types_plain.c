@@ -284,6 +284,8 @@ _Static_assert(offsetof(struct health, status_last) == offsetof(struct health, s
 
 static int print_status(struct arena *arena, const struct key *key, const void *entry, char **ret_text)
 {
+	/* It is a pointer, which cppcheck does not see through the macro. */
+	/* cppcheck-suppress AssignmentIntegerToAddress */
 	const uint32_t *status = FIELD_CONST(entry, key, uint32_t);
 	struct port_range range = {(uint16_t)status[0], (uint16_t)status[1]};
 	return range.first ? type_give(value_print_port_range(arena, &range), ret_text) : type_unset(ret_text);

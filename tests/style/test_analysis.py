@@ -42,7 +42,8 @@ def test_cppcheck():
     need("cppcheck")
     result = run(["cppcheck", "-q", "--enable=warning,performance,portability", "--inline-suppr", "--std=c11",
                   f"-j{os.cpu_count()}", "--error-exitcode=1", *FLAGS[1:], "-D__x86_64__",
-                  "-Djson_array_foreach(a,i,v)=while(more(i,v))", "-Djson_object_foreach(a,i,v)=while(more(i,v))",
+                  "-Djson_array_foreach(a,i,v)=while(v=more(a,i))", "-Djson_object_foreach(a,i,v)=while(v=more(a,i))",
+                  "-DLIST_FOREACH(v,h,f)=while(v=more(h))",
                   "--template={file}:{line}: {id}: {message}", *sources()])
     assert result.returncode == 0, result.stdout + result.stderr
 
