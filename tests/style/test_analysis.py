@@ -30,7 +30,8 @@ def over_all_files(command):
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         results = list(pool.map(lambda path: run(command(path)), sources()))
     output = "".join(result.stdout + result.stderr for result in results)
-    return sorted({line.replace(TOP + "/", "") for line in output.splitlines() if re.search(r": (warning|error|fatal error): ", line)})
+    return sorted({line.replace(TOP + "/", "") for line in output.splitlines()
+                   if re.search(r": (warning|error|fatal error): ", line)})
 
 
 def need(program):
