@@ -23,6 +23,9 @@ struct runtime {
 	struct ban *bans;
 	size_t ban_count, ban_capacity;
 	bool owner;
+	struct header_device *headers; /* their names are owned */
+	size_t header_count;
+	const char *header_why;
 	/* The views, made anew after each change. */
 	struct backend_health *health_view;
 	struct show_health *show_view;
@@ -32,6 +35,13 @@ struct runtime {
 struct runtime *runtime_new(void)
 {
 	return calloc(1, sizeof(struct runtime));
+}
+
+static void free_headers(struct header_device *headers, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		free((char *)(uintptr_t)headers[i].name);
+	free(headers);
 }
 
 void runtime_free(struct runtime **runtime)
@@ -45,6 +55,7 @@ void runtime_free(struct runtime **runtime)
 	}
 	for (size_t i = 0; i < r->draining_count; i++)
 		free(r->draining[i]);
+	free_headers(r->headers, r->header_count);
 	free(r->health);
 	free(r->draining);
 	free(r->bans);
@@ -231,6 +242,37 @@ void runtime_set_kernel(struct runtime *runtime, bool owner)
 	runtime->owner = owner;
 }
 
+static bool same_headers(const struct runtime *runtime, const struct header_device *devices, size_t count, const char *why)
+{
+	if (runtime->header_count != count || runtime->header_why != why)
+		return false;
+	for (size_t i = 0; i < count; i++)
+		if (runtime->headers[i].index != devices[i].index || strcmp(runtime->headers[i].name, devices[i].name) != 0)
+			return false;
+	return true;
+}
+
+int runtime_set_headers(struct runtime *runtime, const struct header_device *devices, size_t count, const char *why)
+{
+	if (same_headers(runtime, devices, count, why))
+		return 0;
+	struct header_device *copy = calloc(count + 1, sizeof(*copy));
+	size_t copied = 0;
+	while (copy && copied < count && (copy[copied].name = strdup(devices[copied].name))) {
+		copy[copied].index = devices[copied].index;
+		copied++;
+	}
+	if (!copy || copied < count) {
+		free_headers(copy, copied);
+		return -ENOMEM;
+	}
+	free_headers(runtime->headers, runtime->header_count);
+	runtime->headers = copy;
+	runtime->header_count = count;
+	runtime->header_why = why;
+	return 1;
+}
+
 const struct rundata *runtime_view(struct runtime *runtime, uint64_t now)
 {
 	size_t count = runtime->health_count;
@@ -256,6 +298,9 @@ const struct rundata *runtime_view(struct runtime *runtime, uint64_t now)
 		.ban_count = runtime->ban_count,
 		.now = now,
 		.kernel_owner = runtime->owner,
+		.header_devices = runtime->headers,
+		.header_device_count = runtime->header_count,
+		.header_why = runtime->header_why,
 	};
 	return &runtime->view;
 }

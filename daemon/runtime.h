@@ -25,6 +25,8 @@ void runtime_keep_only(struct runtime *runtime, const struct model *model);
 uint64_t runtime_next_expiry(const struct runtime *runtime);
 
 void runtime_set_kernel(struct runtime *runtime, bool owner);
+/* The devices that carry the header programs, copied, and why others do not (a static sentence, may be NULL). */
+int runtime_set_headers(struct runtime *runtime, const struct header_device *devices, size_t count, const char *why);
 /* Valid until the next change. */
 const struct rundata *runtime_view(struct runtime *runtime, uint64_t now);
 const struct show_health *runtime_health(const struct runtime *runtime, size_t *ret_count);

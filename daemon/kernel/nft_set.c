@@ -28,6 +28,7 @@ static const struct {
 	[FIELD_IPV4] = {7, ORDER_BIG},	   [FIELD_IPV6] = {8, ORDER_BIG},   [FIELD_PROTO] = {12, ORDER_BIG},
 	[FIELD_PORT] = {13, ORDER_BIG},	   [FIELD_IFNAME] = {41, ORDER_HOST}, [FIELD_MARK] = {19, ORDER_HOST},
 	[FIELD_INTEGER] = {4, ORDER_HOST}, [FIELD_VERDICT] = {TYPE_VERDICT, ORDER_NONE},
+	[FIELD_IFINDEX] = {20, ORDER_HOST},
 };
 #define FIELDS (sizeof(types) / sizeof(types[0]))
 

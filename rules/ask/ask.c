@@ -198,9 +198,11 @@ static int collect_nodes(const struct packet *packet, const struct rundata *run,
 	for (size_t i = 0; i < pool->node_count; i++) {
 		const struct node *node = pool->nodes[i];
 		/* DNAT stays within a family; only the user-space forwarder crosses. */
-		if (answer->plane == PLANE_KERNEL && node->address.family != packet->question->from.family)
-			continue;
-		if (compile_backend_usable(run, pool, node, port))
+		bool takes = answer->plane == PLANE_KERNEL
+				     ? compile_kernel_backend(packet->model, run, answer->forward, node,
+							      packet->question->from.family)
+				     : compile_backend_usable(run, pool, node, port);
+		if (takes)
 			nodes[answer->node_count++] = node;
 	}
 	answer->nodes = nodes;
@@ -216,7 +218,7 @@ static void trace_forward(const struct packet *packet, const struct answer *answ
 		for (size_t j = 0; j < answer->node_count; j++)
 			candidate |= answer->nodes[j] == node;
 		if (!candidate)
-			trace_add(trace, "pool: %s takes no new connection (down, draining or of the other family)",
+			trace_add(trace, "pool: %s takes no new connection (down, draining, of the other family or out of the kernel's reach)",
 				  node->name);
 		else if (answer->plane == PLANE_KERNEL)
 			trace_add(trace, "pool: %s port %u, which sees the %s address", node->name, answer->target_port,

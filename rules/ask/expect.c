@@ -15,12 +15,21 @@ static int compare_nodes(const void *a, const void *b)
 	return strcmp(((const struct backend_health *)a)->node, ((const struct backend_health *)b)->node);
 }
 
-/* Run data in which every backend of the one forward that matters is up. */
+/* Run data in which every backend of the one forward that matters is up, and the kernel can add headers. */
 static int all_up(const struct packet *packet, struct arena *arena, struct rundata *ret_run)
 {
 	const struct forward *refusing = NULL;
 	const struct forward *forward = forward_for(packet, &refusing);
-	struct rundata run = {.kernel_injection = true, .kernel_owner = true};
+	struct rundata run = {.kernel_owner = true};
+	const struct model *model = packet->model;
+	struct header_device *devices = arena_array(arena, model->tunnel_count + 1, struct header_device);
+	if (!devices)
+		return -ENOMEM;
+	for (size_t i = 0; i < model->tunnel_count; i++)
+		devices[run.header_device_count++].name = model->tunnels[i].name;
+	if (model->lan.device)
+		devices[run.header_device_count++].name = model->lan.device;
+	run.header_devices = devices;
 	if (forward) {
 		const struct pool *pool = forward->pool;
 		struct backend_health *health = arena_array(arena, pool->node_count, struct backend_health);

@@ -24,6 +24,12 @@ struct ban {
 	uint64_t expires; /* seconds since the epoch; 0: for good */
 };
 
+/* A device on which the programs that add the PROXY header are attached, both ways. */
+struct header_device {
+	const char *name;
+	uint32_t index; /* of the device that has them: one made anew under its name has another */
+};
+
 struct rundata {
 	const struct backend_health *health; /* sorted by node, then port */
 	size_t health_count;
@@ -32,7 +38,9 @@ struct rundata {
 	const struct ban *bans;
 	size_t ban_count;
 	uint64_t now;          /* seconds since the epoch: for the bans' remaining time */
-	bool kernel_injection; /* the header-injection programs are loaded and attached */
+	const struct header_device *header_devices; /* where the kernel can add PROXY headers */
+	size_t header_device_count;
+	const char *header_why; /* why it cannot elsewhere, a static sentence; NULL: not attached */
 	bool kernel_owner;     /* table flags owner and persist are there */
 	uint32_t set_size;     /* room in each per-source set; 0: the default (65536) */
 };

@@ -268,6 +268,13 @@ void match_mark(struct build *b, uint32_t mask, uint32_t value)
 	cmp(b, COMPARE_EQ, 0, &value, 4);
 }
 
+void match_mark_other(struct build *b, uint32_t mask, uint32_t value)
+{
+	build_expr(b, EXPR_CT)->ct.key = CT_MARK;
+	bitwise_u32(b, mask, 0);
+	cmp(b, COMPARE_NE, 0, &value, 4);
+}
+
 void do_mark_set(struct build *b, uint32_t value)
 {
 	struct expr *expr = build_expr(b, EXPR_IMMEDIATE);

@@ -71,6 +71,8 @@ void match_tcp_flags(struct build *b, uint8_t mask, bool equal, uint8_t value);
 void match_ct_state(struct build *b, uint32_t bits);
 /* (mark & mask) == value */
 void match_mark(struct build *b, uint32_t mask, uint32_t value);
+/* (mark & mask) != value */
+void match_mark_other(struct build *b, uint32_t mask, uint32_t value);
 void do_mark_set(struct build *b, uint32_t value);
 /* mark = (mark & keep) | set */
 void do_mark_change(struct build *b, uint32_t keep, uint32_t set);

@@ -7,7 +7,11 @@
 #include "state.h"
 
 /* Which data plane serves a forward of this family, and why. */
-enum plane { PLANE_NONE /* no backend is up, or none of any family */, PLANE_KERNEL, PLANE_PROXY };
+enum plane {
+	PLANE_NONE, /* refused: no backend is up, or the plane that `via:` demands cannot serve it */
+	PLANE_KERNEL,
+	PLANE_PROXY
+};
 
 struct plane_choice {
 	enum plane plane;
@@ -18,6 +22,12 @@ struct plane_choice {
 /* The choice for clients of one family. */
 struct plane_choice compile_plane(const struct model *model, const struct rundata *run, const struct forward *forward,
 				  enum family family);
+/* True when the programs that add the PROXY header are attached to device. */
+bool compile_header_on(const struct rundata *run, const char *device);
+/* True when the kernel sends new flows of clients of this family to node: it is usable, of that family, and on a device
+ * where a header can be added if the forward wants one. */
+bool compile_kernel_backend(const struct model *model, const struct rundata *run, const struct forward *forward,
+			    const struct node *node, enum family family);
 /* True when node answers on port, and is not draining. */
 bool compile_backend_usable(const struct rundata *run, const struct pool *pool, const struct node *node, uint16_t port);
 /* The port on the nodes for a dialled port. */

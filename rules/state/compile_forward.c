@@ -232,7 +232,7 @@ static void refuse_when_down(struct build *b, struct chain_build *chain, const s
 		do_counter(b, build_name(b, "fwd-%s-down", forward->name));
 		build_expr(b, EXPR_REJECT)->reject.with =
 			forward->protocol == PROTOCOL_UDP ? REJECT_PORT_UNREACHABLE : REJECT_TCP_RESET;
-		rule_end(b, chain, forward->at, build_name(b, "forward %s: no backend is up", forward->name));
+		rule_end(b, chain, forward->at, build_name(b, "forward %s: cannot be served", forward->name));
 	}
 }
 
@@ -388,8 +388,7 @@ static void compile_nat_family(struct build *b, struct chain_build *chain, const
 	}
 	size_t count = 0;
 	for (size_t i = 0; i < pool->node_count; i++)
-		if (pool->nodes[i]->address.family == family &&
-		    compile_backend_usable(b->run, pool, pool->nodes[i], compile_health_port(forward)))
+		if (compile_kernel_backend(b->model, b->run, forward, pool->nodes[i], family))
 			nodes[count++] = pool->nodes[i];
 	match_family(b, family);
 	if (count == 1) {

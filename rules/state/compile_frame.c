@@ -309,6 +309,49 @@ static void compile_implied(struct build *b)
 	build_count_as(b, "implied");
 }
 
+static int compare_indexes(const void *a, const void *b)
+{
+	return memcmp(((const struct element *)a)->key, ((const struct element *)b)->key, sizeof(uint32_t));
+}
+
+/* By index and not by name: a device that was made anew has lost the programs, and passes nothing. */
+static void header_devices(struct build *b)
+{
+	size_t count = b->run->header_device_count;
+	struct element *elements = arena_array(b->arena, count + 1, struct element);
+	if (!elements) {
+		b->failed = true;
+		return;
+	}
+	for (size_t i = 0; i < count; i++)
+		memcpy(elements[i].key, &b->run->header_devices[i].index, sizeof(uint32_t));
+	qsort(elements, count, sizeof(*elements), compare_indexes);
+	build_set(b, &(struct set){.name = "header-devices",
+				   .key = {FIELD_IFINDEX},
+				   .elements = elements,
+				   .element_count = count});
+}
+
+static void return_if_attached(struct build *b, struct chain_build *chain, uint8_t direction, enum meta_key device)
+{
+	build_expr(b, EXPR_CT)->ct.key = CT_DIRECTION;
+	cmp_byte(b, COMPARE_EQ, direction);
+	build_expr(b, EXPR_META)->meta.key = device;
+	build_expr(b, EXPR_LOOKUP)->lookup.set = "header-devices";
+	rule_verdict(b, chain, VERDICT_RETURN, NULL, no_origin, "");
+}
+
+/* Flows that carry a header pass only where the programs are that add it: towards the node and back. */
+static const char *compile_header_chain(struct build *b)
+{
+	header_devices(b);
+	struct chain_build *chain = build_chain(b, "header");
+	return_if_attached(b, chain, 0, META_OIF);
+	return_if_attached(b, chain, 1, META_IIF);
+	rule_verdict(b, chain, VERDICT_GOTO, drop_chain(b, "header-detached"), no_origin, "");
+	return "header";
+}
+
 static void compile_hooks(struct build *b)
 {
 	const uint32_t rule = MARK_ACCEPTED | MARK_FORWARD;
@@ -326,7 +369,13 @@ static void compile_hooks(struct build *b)
 	rule_verdict(b, input, VERDICT_GOTO, drop_chain(b, "input-default"), no_origin, "");
 
 	/* Through the machine goes only what was let in here: a flow from before this table is not. */
+	const char *header = compile_header_chain(b);
 	struct chain_build *forward = build_base_chain(b, "forward", CHAIN_FILTER, HOOK_FORWARD, 0, true);
+	match_mark(b, MARK_ACCEPTED | MARK_HEADER_MASK, MARK_ACCEPTED);
+	match_ct_state(b, CT_STATE_ESTABLISHED | CT_STATE_RELATED);
+	rule_verdict(b, forward, VERDICT_ACCEPT, NULL, no_origin, "");
+	match_mark_other(b, MARK_HEADER_MASK, 0);
+	rule_verdict(b, forward, VERDICT_JUMP, header, no_origin, "with a PROXY header");
 	match_mark(b, MARK_ACCEPTED, MARK_ACCEPTED);
 	match_ct_state(b, CT_STATE_ESTABLISHED | CT_STATE_RELATED);
 	rule_verdict(b, forward, VERDICT_ACCEPT, NULL, no_origin, "");

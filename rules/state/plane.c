@@ -37,41 +37,94 @@ bool compile_backend_usable(const struct rundata *run, const struct pool *pool, 
 	return false; /* a pair never seen before is down until it has answered */
 }
 
+bool compile_header_on(const struct rundata *run, const char *device)
+{
+	for (size_t i = 0; device && i < run->header_device_count; i++)
+		if (strcmp(run->header_devices[i].name, device) == 0)
+			return true;
+	return false;
+}
+
+/* Can the kernel send this forward's flows to the node, header and all? */
+static bool kernel_reaches(const struct model *model, const struct rundata *run, const struct forward *forward,
+			   const struct node *node)
+{
+	return forward->proxy_protocol == PROXY_NONE ||
+	       compile_header_on(run, node->tunnel ? node->tunnel->name : model->lan.device);
+}
+
+bool compile_kernel_backend(const struct model *model, const struct rundata *run, const struct forward *forward,
+			    const struct node *node, enum family family)
+{
+	return node->address.family == family && kernel_reaches(model, run, forward, node) &&
+	       compile_backend_usable(run, forward->pool, node, compile_health_port(forward));
+}
+
+/* Backends that take new connections. */
+struct usable {
+	size_t same, other; /* of the client's family, of the other one */
+	size_t kernel;      /* of same: those that the kernel can send to */
+};
+
+static struct usable count_usable(const struct model *model, const struct rundata *run, const struct forward *forward,
+				  enum family family)
+{
+	struct usable usable = {0};
+	const struct pool *pool = forward->pool;
+	for (size_t i = 0; i < pool->node_count; i++) {
+		const struct node *node = pool->nodes[i];
+		if (!compile_backend_usable(run, pool, node, compile_health_port(forward)))
+			continue;
+		*(node->address.family == family ? &usable.same : &usable.other) += 1;
+		usable.kernel += compile_kernel_backend(model, run, forward, node, family);
+	}
+	return usable;
+}
+
+/* What the kernel cannot do for these clients; NULL: it can. */
+static const char *kernel_lacks(const struct rundata *run, const struct forward *forward, const struct usable *usable)
+{
+	if (forward->pool->balance == BALANCE_LEAST_CONNECTIONS)
+		return "balance: least_connections needs the user-space forwarder";
+	if (usable->same == 0)
+		return "the nodes that are up have no address of the client's family";
+	/* Asked for, it serves with the nodes that it reaches; else every node that is up shall have its share. */
+	if (forward->via == VIA_KERNEL ? usable->kernel > 0 : usable->kernel == usable->same)
+		return NULL;
+	return run->header_why ? run->header_why
+			       : "the programs that add the PROXY header are not attached where the nodes are";
+}
+
 struct plane_choice compile_plane(const struct model *model, const struct rundata *run, const struct forward *forward,
 				  enum family family)
 {
-	(void)model;
-	const struct pool *pool = forward->pool;
-	size_t same = 0, other = 0;
-	for (size_t i = 0; i < pool->node_count; i++) {
-		if (!compile_backend_usable(run, pool, pool->nodes[i], compile_health_port(forward)))
-			continue;
-		if (pool->nodes[i]->address.family == family)
-			same++;
-		else
-			other++;
-	}
-	struct plane_choice proxy = {.plane = PLANE_PROXY, .healthy = same + other};
+	struct usable usable = count_usable(model, run, forward, family);
+	struct plane_choice proxy = {.plane = PLANE_PROXY, .healthy = usable.same + usable.other};
 	struct plane_choice none = {.plane = PLANE_NONE};
 	if (forward->protocol == PROTOCOL_UDP) {
-		if (same)
-			return (struct plane_choice){PLANE_KERNEL, "udp is forwarded by the kernel", same};
-		none.why = other ? "no node of the client's family, and udp cannot change it" : "no backend is up";
+		if (usable.same)
+			return (struct plane_choice){PLANE_KERNEL, "udp is forwarded by the kernel", usable.same};
+		none.why = usable.other ? "no node of the client's family, and udp cannot change it"
+					: "no backend is up";
 		return none;
 	}
-	if (same + other == 0) {
+	if (usable.same + usable.other == 0) {
 		none.why = "no backend is up";
 		return none;
 	}
-	if (forward->via == VIA_PROXY)
+	if (forward->via == VIA_PROXY) {
 		proxy.why = "via: proxy";
-	else if (pool->balance == BALANCE_LEAST_CONNECTIONS)
-		proxy.why = "balance: least_connections needs the user-space forwarder";
-	else if (same == 0)
-		proxy.why = "the nodes that are up have no address of the client's family";
-	else if (forward->proxy_protocol != PROXY_NONE && !run->kernel_injection)
-		proxy.why = "the kernel path for the PROXY header is not active";
-	else
-		return (struct plane_choice){PLANE_KERNEL, "the kernel can serve it", same};
+		return proxy;
+	}
+	const char *lacks = kernel_lacks(run, forward, &usable);
+	if (!lacks)
+		return (struct plane_choice){PLANE_KERNEL, forward->via == VIA_KERNEL ? "via: kernel" : "the kernel can serve it",
+					     usable.kernel};
+	/* via: kernel is a promise: what cannot be kept is refused, and never served in another way. */
+	if (forward->via == VIA_KERNEL) {
+		none.why = lacks;
+		return none;
+	}
+	proxy.why = lacks;
 	return proxy;
 }

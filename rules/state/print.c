@@ -32,6 +32,7 @@ const char *const step_names[STEP_KINDS] = {
 static const char *const field_names[] = {
 	[FIELD_IPV4] = "ipv4_addr", [FIELD_IPV6] = "ipv6_addr", [FIELD_PROTO] = "inet_proto", [FIELD_PORT] = "inet_service",
 	[FIELD_IFNAME] = "ifname",  [FIELD_MARK] = "mark",      [FIELD_INTEGER] = "integer",  [FIELD_VERDICT] = "verdict",
+	[FIELD_IFINDEX] = "iface_index",
 };
 
 static void print_flags(struct text *text, const struct set *set, const char *separator)

@@ -92,6 +92,8 @@ static void load_meta(struct printer *printer, const struct expr *expr)
 		[META_OIFNAME] = {"oifname", VALUE_IFNAME, 16},
 		[META_IIFTYPE] = {"iiftype", VALUE_RAW, 2},
 		[META_MARK] = {"meta mark", VALUE_MARK, 4},
+		[META_IIF] = {"iif", VALUE_INTEGER, 4},
+		[META_OIF] = {"oif", VALUE_INTEGER, 4},
 	};
 	if ((size_t)expr->meta.key < sizeof(keys) / sizeof(keys[0]))
 		load(printer, expr->meta.reg, keys[expr->meta.key].name, keys[expr->meta.key].kind,

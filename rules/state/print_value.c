@@ -251,6 +251,7 @@ enum value_kind value_kind_of(enum field field)
 	case FIELD_MARK:
 		return VALUE_MARK;
 	case FIELD_INTEGER:
+	case FIELD_IFINDEX:
 		return VALUE_INTEGER;
 	case FIELD_VERDICT:
 		break;

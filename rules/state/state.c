@@ -233,6 +233,7 @@ size_t field_size(enum field field)
 	case FIELD_IPV4:
 	case FIELD_MARK:
 	case FIELD_INTEGER:
+	case FIELD_IFINDEX:
 	case FIELD_VERDICT:
 		return 4;
 	case FIELD_IPV6:

@@ -71,7 +71,7 @@ enum expr_kind {
 };
 
 enum meta_key { META_PROTOCOL_FAMILY /* nfproto: 2 or 10 */, META_L4PROTO, META_IIFNAME, META_OIFNAME, META_IIFTYPE,
-		META_MARK };
+		META_MARK, META_IIF, META_OIF /* indexes: a device made anew is another */ };
 enum payload_base { PAYLOAD_NETWORK, PAYLOAD_TRANSPORT };
 enum ct_key { CT_STATE, CT_STATUS, CT_MARK, CT_DIRECTION /* one byte: 0 original, 1 reply */ };
 /* Bits of CT_STATE, as in the kernel's NF_CT_STATE_BIT. */
@@ -169,7 +169,8 @@ struct chain {
 	uint64_t handle; /* observed */
 };
 
-enum field { FIELD_IPV4 = 1, FIELD_IPV6, FIELD_PROTO, FIELD_PORT, FIELD_IFNAME, FIELD_MARK, FIELD_INTEGER, FIELD_VERDICT };
+enum field { FIELD_IPV4 = 1, FIELD_IPV6, FIELD_PROTO, FIELD_PORT, FIELD_IFNAME, FIELD_MARK, FIELD_INTEGER, FIELD_VERDICT,
+	     FIELD_IFINDEX };
 #define STATE_FIELDS_MAX 4
 
 struct element {

@@ -135,6 +135,8 @@ static int go(const struct options *options, struct arena *arena, struct model *
 		r = settings_read(text, arena, &settings);
 	if (r == 0)
 		r = world_open(*model, &settings, arena, &run->world);
+	if (r == 0 && settings.injection)
+		r = settings_attach(&settings, *model, arena);
 	if (r == 0)
 		r = kernel_open(-1, kernel);
 	if (r == 0)

@@ -260,8 +260,14 @@ static void build_lists_what_the_proxy_serves(void **state)
 	assert_int_equal(config->probes[0].header, PROXY_V2);
 	assert_true(config->probes[0].up);
 	struct rundata injection = up;
-	injection.kernel_injection = true;
+	static const struct header_device lan[] = {{"ens4", 4}}, wan[] = {{"ens3", 3}};
+	model.lan.device = "ens4";
+	injection.header_devices = wan;
+	injection.header_device_count = 1;
+	assert_int_equal(build(&injection, ids, arena)->forward_count, 2);
+	injection.header_devices = lan;
 	assert_int_equal(build(&injection, ids, arena)->forward_count, 1);
+	model.lan.device = NULL;
 	listener_ids_free(&ids);
 }
 

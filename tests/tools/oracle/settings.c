@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,7 +63,7 @@ static int read_line(struct reader *reader, char *line)
 	if (count == 0)
 		return 0;
 	if (strcmp(words[0], "injection") == 0 && count == 1) {
-		run->kernel_injection = true;
+		reader->settings.injection = true;
 		return 0;
 	}
 	if (strcmp(words[0], "address") == 0 && count == 3)
@@ -129,6 +130,22 @@ static int fill_around(struct reader *reader)
 		.networks = networks,
 		.network_count = settings->address_count + 2,
 	};
+	return 0;
+}
+
+int settings_attach(struct settings *settings, const struct model *model, struct arena *arena)
+{
+	struct header_device *devices = arena_array(arena, model->tunnel_count + 1, struct header_device);
+	if (!devices)
+		return -ENOMEM;
+	struct rundata *run = &settings->run;
+	if (model->lan.device)
+		devices[run->header_device_count++].name = model->lan.device;
+	for (size_t i = 0; i < model->tunnel_count; i++)
+		devices[run->header_device_count++].name = model->tunnels[i].name;
+	for (size_t i = 0; i < run->header_device_count; i++)
+		devices[i].index = if_nametoindex(devices[i].name);
+	run->header_devices = devices;
 	return 0;
 }
 

@@ -5,7 +5,7 @@
  *	up NODE PORT                       this backend answers
  *	drain NODE
  *	ban PREFIX
- *	injection                          the header-injection programs are there
+ *	injection                          the header-injection programs are attached to lan and tunnels
  */
 #pragma once
 
@@ -19,6 +19,7 @@ struct own_address {
 
 struct settings {
 	struct rundata run;
+	bool injection; /* the programs are attached to lan and tunnels */
 	struct own_address *addresses;
 	size_t address_count;
 	struct surroundings around; /* the same addresses, and those of the test's own tap */
@@ -29,6 +30,8 @@ struct settings {
 #define SETTINGS_TAP_V4_LENGTH 30
 #define SETTINGS_TAP_V6_LENGTH 64
 
+/* Says of lan and every tunnel, which must be there, that the programs are attached. */
+int settings_attach(struct settings *settings, const struct model *model, struct arena *arena);
 /* In arena. 0, -EINVAL (says which line on standard error), -ENOMEM or -errno of reading. */
 int settings_read(const char *path, struct arena *arena, struct settings *ret_settings);
 /* The whole file as text; NULL with errno. */
