@@ -63,6 +63,7 @@ help:
 	@echo "sudo make lab       the whole thing in network namespaces; sudo make lab-down removes it"
 	@echo "sudo make test      every test that needs no VM; T=name runs one"
 	@echo "sudo make bench     the benchmark tables"
+	@echo "sudo make vm-test   tests in QEMU on the kernels of Debian 12 and 13"
 	@echo "make fuzz T=name    run one fuzz target"
 	@echo "sudo make deps      install what is missing (apt-get)"
 
