@@ -37,6 +37,8 @@
 #define MARK_SNAT 0x04000000u         /* masquerade towards the node */
 #define MARK_SNAT_TUNNEL 0x02000000u  /* masquerade when the node is behind a tunnel */
 #define MARK_PROXY 0x01000000u        /* served by the user-space forwarder: comes to this machine */
+#define MARK_HEADER_CRC 0x00800000u   /* version 2 only: with the CRC32C TLV */
+#define MARK_HEADER_ID 0x00400000u    /* version 2 only: with the UNIQUE_ID TLV, 16 hexadecimal digits */
 #define MARK_ZONE_MASK 0x000000ffu    /* where it goes: ZONE_* or ZONE_TUNNEL + index of the tunnel */
 #define ZONE_SELF 1u
 #define ZONE_WAN 2u
