@@ -35,7 +35,8 @@ static int request_files(struct server *server, struct request *request, struct 
 			respond_error(server, request->id, 400, NULL, "files[%zu] needs a name and a text", i);
 			return -EINVAL;
 		}
-		files[i] = (struct source_file){name, json_string_value(text), json_string_length(text)};
+		files[i] = (struct source_file){
+			.name = name, .text = json_string_value(text), .length = json_string_length(text)};
 	}
 	if (!files || !count) {
 		respond_error(server, request->id, 400, NULL, "files is a list of {name, text}, with edged.yaml first");

@@ -43,6 +43,7 @@ static int open_referred(void *context, const char *name, struct source_file *re
 	int r = folder_read_file(lookup->server->options.config, name, lookup->arena, &file);
 	if (r < 0)
 		return r;
+	history_recognise(lookup->server->history, lookup->server->revision, &file, lookup->arena);
 	struct source_file *files =
 		arena_grow(lookup->arena, lookup->files, lookup->count, sizeof(*files), &lookup->capacity);
 	if (!files)

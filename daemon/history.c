@@ -414,6 +414,12 @@ int history_clear_pending(struct history *history)
 	return r;
 }
 
+void history_recognise(struct history *history, uint32_t revision, struct source_file *file, struct arena *arena)
+{
+	if (find(history, revision))
+		files_recognise(history->revisions, history->blobs, revision, file, arena);
+}
+
 int history_list(struct history *history, struct arena *arena, struct history_meta **ret_list, size_t *ret_count)
 {
 	struct history_meta *list = arena_array(arena, history->count, struct history_meta);

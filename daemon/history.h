@@ -53,6 +53,10 @@ uint64_t history_pending_seconds_left(const struct history_pending *pending);
 /* The pending record goes away; the revision stays in the list. */
 int history_clear_pending(struct history *history);
 
+/* Fill in the file's hash when it is large and the revision (0: none) has the very same: comparing is ten times
+ * quicker than hashing a blocklist. Whatever goes wrong leaves it unknown. */
+void history_recognise(struct history *history, uint32_t revision, struct source_file *file, struct arena *arena);
+
 /* Newest first; all in arena. */
 int history_list(struct history *history, struct arena *arena, struct history_meta **ret_list, size_t *ret_count);
 /* The files of a revision. -ENOENT when there is none (told in *ret_error). */

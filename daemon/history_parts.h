@@ -49,6 +49,8 @@ int files_load(int revisions, int blobs, uint32_t revision, struct arena *arena,
 	       size_t *ret_count, const char **ret_error);
 /* Does the revision have exactly these files? */
 bool files_same(int revisions, uint32_t revision, const struct source_file *files, size_t count, struct arena *arena);
+/* Fill in the hash of a file whose very bytes the revision has as a blob. */
+void files_recognise(int revisions, int blobs, uint32_t revision, struct source_file *file, struct arena *arena);
 /* Remove blobs that none of the revisions needs; nothing is removed when one of them cannot be read. */
 int files_sweep_blobs(int revisions, int blobs, const uint32_t *numbers, size_t count);
 

@@ -56,7 +56,8 @@ static struct block *add_block(struct arena *arena, size_t size)
 		room = size;
 	if (room > SIZE_MAX - sizeof(struct block))
 		return NULL;
-	struct block *block = malloc(sizeof(*block) + room);
+	/* Zeroed here once: what a large block comes from, the kernel has zeroed already. */
+	struct block *block = calloc(1, sizeof(*block) + room);
 	if (!block)
 		return NULL;
 	block->size = room;
@@ -74,12 +75,17 @@ static struct block *add_block(struct arena *arena, size_t size)
 	return block;
 }
 
-void *arena_alloc(struct arena *arena, size_t size)
+static size_t round_up(size_t size)
 {
 	const size_t align = alignof(max_align_t);
-	if (size > SIZE_MAX - align)
+	return (size + align - 1) & ~(align - 1);
+}
+
+void *arena_alloc(struct arena *arena, size_t size)
+{
+	if (size > SIZE_MAX - alignof(max_align_t))
 		return NULL;
-	size = (size + align - 1) & ~(align - 1);
+	size = round_up(size);
 	struct block *block = arena->blocks;
 	if (!block || block->size - block->used < size) {
 		block = add_block(arena, size);
@@ -89,7 +95,7 @@ void *arena_alloc(struct arena *arena, size_t size)
 	void *place = block->data + block->used;
 	block->used += size;
 	arena->total += size;
-	return memset(place, 0, size);
+	return place;
 }
 
 void *arena_calloc(struct arena *arena, size_t count, size_t size)
@@ -123,12 +129,20 @@ char *arena_strdup(struct arena *arena, const char *text)
 
 char *arena_vprintf(struct arena *arena, const char *format, va_list args)
 {
+	/* Most texts fit into what is left of the block: printed once, in place. */
+	struct block *block = arena->blocks;
+	size_t room = block ? block->size - block->used : 0;
+	char *rest = room ? (char *)block->data + block->used : NULL;
 	va_list again;
 	va_copy(again, args);
-	int length = vsnprintf(NULL, 0, format, again);
+	int length = vsnprintf(rest, room, format, again);
 	va_end(again);
 	if (length < 0)
 		return NULL;
+	if (round_up((size_t)length + 1) <= room)
+		return arena_alloc(arena, (size_t)length + 1);
+	if (room)
+		memset(rest, 0, room);
 	char *text = arena_alloc(arena, (size_t)length + 1);
 	if (text)
 		vsnprintf(text, (size_t)length + 1, format, args);

@@ -259,7 +259,9 @@ static int read_content(struct reader *reader, const struct where *where, struct
 			const struct source_file *file)
 {
 	struct blocklist_content *content = NULL;
-	if (EVP_Digest(file->text, file->length, list->hash, NULL, EVP_sha256(), NULL) != 1)
+	if (file->sha256)
+		memcpy(list->hash, file->sha256, sizeof(list->hash));
+	else if (EVP_Digest(file->text, file->length, list->hash, NULL, EVP_sha256(), NULL) != 1)
 		return -ENOMEM;
 	content = find_same(reader->model, list->hash);
 	if (!content)

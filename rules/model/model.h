@@ -274,6 +274,7 @@ struct source_file {
 	const char *name;
 	const char *text;
 	size_t length;
+	const uint8_t *sha256; /* of text, 32 bytes, when whoever opened the file knows it; else NULL */
 };
 
 struct source_set {

@@ -471,9 +471,11 @@ static int compare_keys(struct lines *lines, const struct section *section, cons
 	int r = 0;
 	for (const struct key *key = section->keys; key->name && r == 0; key++) {
 		const struct section *below = key->section;
-		const char *up = *title ? arena_printf(lines->scratch, "%s ", title) : "";
 		const void *old = before ? (const char *)before + key->offset : NULL;
 		const void *new = (const char *)after + key->offset;
+		if (!below && !root)
+			continue;
+		const char *up = *title ? arena_printf(lines->scratch, "%s ", title) : "";
 		if (!up)
 			return -ENOMEM;
 		if (below && below->shape != SHAPE_PART && below->name_offset != NO_OFFSET)

@@ -24,7 +24,7 @@ static struct input cut(const uint8_t *data, size_t size)
 		const char *stop =
 			input.count < FILES_MOST - 1 ? memmem(text, (size_t)(end - text), separator, 5) : NULL;
 		size_t length = (size_t)((stop ? stop : end) - text);
-		input.files[input.count] = (struct source_file){names[input.count], text, length};
+		input.files[input.count] = (struct source_file){names[input.count], text, length, NULL};
 		input.count++;
 		if (!stop)
 			break;
@@ -39,7 +39,7 @@ static int open_file(void *context, const char *name, struct source_file *ret_fi
 	for (size_t i = 2; i < FILES_MOST; i++) {
 		if (strcmp(name, names[i]) == 0) {
 			*ret_file =
-				i < input->count ? input->files[i] : (struct source_file){names[i], "192.0.2.1\n", 10};
+				i < input->count ? input->files[i] : (struct source_file){names[i], "192.0.2.1\n", 10, NULL};
 			return 0;
 		}
 	}
@@ -71,7 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!model)
 		return 0;
 	char *printed = model_print(model, arena);
-	const struct source_file file = {"printed.yaml", printed, strlen(printed)};
+	const struct source_file file = {"printed.yaml", printed, strlen(printed), NULL};
 	again = load(&file, 1, &input, model, arena);
 	if (!again || strcmp(model_print(again, arena), printed) != 0)
 		abort();

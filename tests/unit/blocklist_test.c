@@ -23,7 +23,7 @@ static const char yaml[] = "version: 1\n"
 static struct model *load(struct arena *arena, const char *list, size_t length, const struct model *previous,
 			  char **ret_text)
 {
-	const struct source_file files[] = {{"f.yaml", yaml, sizeof(yaml) - 1}, {"a.txt", list, length}};
+	const struct source_file files[] = {{"f.yaml", yaml, sizeof(yaml) - 1, NULL}, {"a.txt", list, length, NULL}};
 	struct model *model = NULL;
 	test_load(arena, &(struct test_files){.files = files, .main = 1, .count = 2}, previous, ret_text, &model);
 	return model;

@@ -48,10 +48,10 @@ static void test_files(void **unused)
 	enum { LARGE = 1100000 };
 	char *large = calloc(1, LARGE);
 	memset(large, '\n', LARGE);
-	struct source_file from[] = {{"edged.yaml", "a\n", 2}, {"conf.d/1.yaml", "b\n", 2}, {"same", "x", 1},
-				     {"large", large, LARGE}, {"binary", "a\0b", 3}};
-	struct source_file to[] = {{"edged.yaml", "a\n", 2}, {"same", "x", 1}, {"conf.d/2.yaml", "c\n", 2},
-				   {"large", large, LARGE - 1}, {"binary", "a\0c", 3}};
+	struct source_file from[] = {{"edged.yaml", "a\n", 2, NULL}, {"conf.d/1.yaml", "b\n", 2, NULL}, {"same", "x", 1, NULL},
+				     {"large", large, LARGE, NULL}, {"binary", "a\0b", 3, NULL}};
+	struct source_file to[] = {{"edged.yaml", "a\n", 2, NULL}, {"same", "x", 1, NULL}, {"conf.d/2.yaml", "c\n", 2, NULL},
+				   {"large", large, LARGE - 1, NULL}, {"binary", "a\0c", 3, NULL}};
 	const char *text = NULL;
 	assert_int_equal(history_diff(from, 5, to, 5, arena, &text), 0);
 	assert_string_equal(text, "--- conf.d/1.yaml\n+++ /dev/null\n@@ -1 +0,0 @@\n-b\n"

@@ -276,6 +276,61 @@ static void test_prune_and_blobs(void **state)
 	free(large);
 }
 
+/* The one blob of the history, changed at one byte. */
+static void damage_blob(struct fixture *fixture)
+{
+	DIR *dir = opendir(path(fixture, "blobs"));
+	struct dirent *entry;
+	char name[300] = "";
+	while ((entry = readdir(dir)))
+		if (entry->d_name[0] != '.')
+			snprintf(name, sizeof(name), "blobs/%s", entry->d_name);
+	closedir(dir);
+	FILE *file = fopen(path(fixture, name), "r+");
+	assert_non_null(file);
+	fputc('z', file);
+	fclose(file);
+}
+
+static void test_damaged_blob(void **state)
+{
+	struct fixture *fixture = *state;
+	char *large = calloc(1, 200001);
+	memset(large, 'x', 200000);
+	struct source_file *loaded, files[] = {file_of("edged.yaml", "text"), file_of("blocklists/a.txt", large)};
+	struct history_meta meta = {0};
+	const char *error = NULL;
+	uint32_t revision;
+	size_t count;
+	for (uint32_t i = 1; i <= 2; i++)
+		assert_int_equal(history_add(fixture->history, files, 2, &meta, fixture->arena, &revision, &error), 0);
+	assert_true(history_same(fixture->history, 2, files, 2, fixture->arena));
+	history_recognise(fixture->history, 2, &files[1], fixture->arena);
+	assert_non_null(files[1].sha256);
+	assert_true(history_same(fixture->history, 2, files, 2, fixture->arena));
+	damage_blob(fixture);
+	struct source_file unknown = file_of("blocklists/a.txt", large);
+	history_recognise(fixture->history, 2, &unknown, fixture->arena);
+	assert_null(unknown.sha256);
+	assert_int_equal(history_load(fixture->history, 2, fixture->arena, &loaded, &count, &error), -EBADMSG);
+	/* Stored again it is whole, in the older revisions too. */
+	assert_int_equal(history_add(fixture->history, files, 2, &meta, fixture->arena, &revision, &error), 0);
+	assert_int_equal(history_load(fixture->history, 3, fixture->arena, &loaded, &count, &error), 0);
+	assert_int_equal(history_load(fixture->history, 1, fixture->arena, &loaded, &count, &error), 0);
+	assert_memory_equal(loaded[1].text, large, 200000);
+	/* One byte more or less is another file. */
+	files[1] = (struct source_file){files[1].name, large, 199999, NULL};
+	history_recognise(fixture->history, 2, &files[1], fixture->arena);
+	assert_null(files[1].sha256);
+	history_recognise(fixture->history, 77, &files[1], fixture->arena);
+	assert_null(files[1].sha256);
+	assert_false(history_same(fixture->history, 2, files, 2, fixture->arena));
+	assert_int_equal(history_add(fixture->history, files, 2, &meta, fixture->arena, &revision, &error), 0);
+	assert_int_equal(history_load(fixture->history, revision, fixture->arena, &loaded, &count, &error), 0);
+	assert_int_equal(loaded[1].length, 199999);
+	free(large);
+}
+
 static void test_damage(void **state)
 {
 	struct fixture *fixture = *state;
@@ -410,6 +465,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_bad_names, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_pending, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_prune_and_blobs, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_damaged_blob, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_damage, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_hostile_records, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_runtime, set_up, tear_down),

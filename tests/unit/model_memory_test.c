@@ -80,14 +80,14 @@ static const char list[] = "192.0.2.1\n2001:db8::1\n198.51.100.0/24\n";
 static int open_list(void *context, const char *name, struct source_file *ret_file)
 {
 	(void)context;
-	*ret_file = (struct source_file){name, list, sizeof(list) - 1};
+	*ret_file = (struct source_file){name, list, sizeof(list) - 1, NULL};
 	return 0;
 }
 
 static int load(struct arena *arena, struct model **ret_model, size_t *ret_errors)
 {
-	const struct source_file files[] = {{"f.yaml", yaml, sizeof(yaml) - 1},
-					    {"conf.d/more.yaml", more, sizeof(more) - 1}};
+	const struct source_file files[] = {{"f.yaml", yaml, sizeof(yaml) - 1, NULL},
+					    {"conf.d/more.yaml", more, sizeof(more) - 1, NULL}};
 	const struct source_set sources = {.main = files, .main_count = 2, .open = open_list};
 	struct diag_list diags;
 	diag_init(&diags, arena);

@@ -51,7 +51,7 @@ static void example_round_trip(void **state)
 	char *text;
 	assert_int_equal(test_load_example(arena, &text, &first), 0);
 	char *printed = model_print(first, arena);
-	struct source_file files[] = {{"edged.yaml", printed, strlen(printed)}, {.name = "blocklists/abuse.txt"}};
+	struct source_file files[] = {{"edged.yaml", printed, strlen(printed), NULL}, {.name = "blocklists/abuse.txt"}};
 	files[1].text = test_read_file(arena, "examples/blocklists/abuse.txt", &files[1].length);
 	int r = test_load(arena, &(struct test_files){.files = files, .main = 1, .count = 2}, first, &text, &second);
 	if (r != 0)
@@ -88,7 +88,7 @@ static void several_files(void **state)
 	};
 	struct source_file files[4];
 	for (size_t i = 0; i < 4; i++)
-		files[i] = (struct source_file){arena_printf(arena, "%zu.yaml", i), texts[i], strlen(texts[i])};
+		files[i] = (struct source_file){arena_printf(arena, "%zu.yaml", i), texts[i], strlen(texts[i]), NULL};
 	char *text;
 	int r = test_load(arena, &(struct test_files){.files = files, .main = 4, .count = 4}, NULL, &text, &model);
 	assert_string_equal(text, "");

@@ -58,7 +58,7 @@ static void examples_load(void **state)
 	for (const struct key *key = schema_root.keys; key->name; key++)
 		if (key->section)
 			text = arena_printf(arena, "%s%s", text, key->section->example);
-	struct source_file files[] = {{"f.yaml", text, strlen(text)}, {"blocklists/abuse.txt", "", 0}};
+	struct source_file files[] = {{"f.yaml", text, strlen(text), NULL}, {"blocklists/abuse.txt", "", 0, NULL}};
 	char *diags;
 	text = arena_printf(arena, "%s", text);
 	int r = test_load(arena, &(struct test_files){.files = files, .main = 1, .count = 2}, NULL, &diags, &model);
