@@ -236,7 +236,10 @@ static void compile_new(struct build *b)
 {
 	struct chain_build *chain = build_chain(b, CHAIN_DECIDE_NEW);
 	fib(b, FIB_OIF, FIB_SADDR | FIB_IIF | FIB_PRESENT);
-	cmp_byte(b, COMPARE_EQ, 0);
+	/* The whole register, as nft does: a shorter one it prints as "missing/8". */
+	struct expr *absent = build_expr(b, EXPR_CMP);
+	absent->cmp.op = COMPARE_EQ;
+	absent->cmp.length = 4;
 	rule_verdict(b, chain, VERDICT_GOTO, drop_chain(b, "spoofed"), no_origin, "strict reverse path");
 	drop_unroutable(b, chain);
 

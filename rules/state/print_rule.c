@@ -176,10 +176,8 @@ static void load_fib(struct printer *printer, const struct expr *expr)
 	switch (expr->fib.result) {
 	case FIB_OIF:
 		text_add(&what, " oif");
-		if (expr->fib.flags & FIB_PRESENT) {
+		if (expr->fib.flags & FIB_PRESENT)
 			kind = VALUE_PRESENT;
-			length = 1;
-		}
 		break;
 	case FIB_OIFNAME:
 		text_add(&what, " oifname");

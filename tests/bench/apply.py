@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Apply a large configuration with edged and load the same ruleset with `nft -f`, interleaved.
 
-usage: apply.py [ROUNDS]        (default 3; `make bench-apply`)
+usage: apply.py [ROUNDS [FORWARDS RULES PREFIXES]]        (default 3; `make bench-apply`)
 
 1,000 forwards, 5,000 rules and a blocklist of 1,000,000 prefixes. Per round, each in a namespace of its own:
 edged: from a small configuration to the large one, as `edgectl apply` measures it from outside;
@@ -10,6 +10,7 @@ Then a change of one forward, `edgectl check`, and the memory of all roles. Prin
 """
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -128,23 +129,27 @@ def one_round(number, folder, big, ruleset, results):
 
 
 def loadable(ruleset):
-    """What `nft list` prints and `nft -f` does not read again: the owner flags, and three prints of nft 1.0."""
+    """What `nft list` prints and `nft -f` does not read again: the owner flags, and some prints of nft 1.0."""
     with open(ruleset, encoding="utf-8") as file:
         text = file.read()
-    for old, new in (("flags owner,persist", ""), ("flags 0x6", ""), ("# progname", "#"), ("missing/8", "missing"),
+    for old, new in (("flags owner,persist", ""), ("flags 0x6", ""), ("# progname", "#"),
                      ("fib daddr type 2-5", "fib daddr type { local, broadcast, anycast, multicast }"),
+                     ("type ifname : verdict", "typeof fib daddr oifname : verdict"),
+                     ("fib daddr type 2-2", "fib daddr type local"), ("type 3-5", "type { broadcast, anycast, multicast }"),
                      ("type mark : ipv4_addr", "typeof numgen inc mod 3 : ip daddr")):
         text = text.replace(old, new)
+    text = re.sub(r"(dnat ip6? to numgen)", r"meta l4proto tcp \1", text)
     with open(ruleset, "w", encoding="utf-8") as file:
         file.write(text)
 
 
 def main():
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+    size = sys.argv[2:5] or ["1000", "5000", "1000000"]
     results = {name: [] for name in ("edged", "edged commit", "nft", "change", "change commit", "check")}
     with tempfile.TemporaryDirectory(prefix="edged-bench-") as folder:
         big = f"{folder}/big"
-        run("/usr/bin/python3", f"{TOP}/tests/bench/big_config.py", big)
+        run("/usr/bin/python3", f"{TOP}/tests/bench/big_config.py", big, *size)
         for _ in range(rounds):
             start = time.monotonic()
             run(EDGECTL, "check", f"{big}/edged.yaml")
@@ -154,7 +159,7 @@ def main():
             one_round_safely(number, folder, big, ruleset, results)
     median = statistics.median
     ratio = median(n / e for n, e in zip(results["nft"], results["edged"]))
-    print(f"{rounds} rounds, medians; 1,000 forwards, 5,000 rules, 1,000,000 prefixes")
+    print("{} rounds, medians; {:,} forwards, {:,} rules, {:,} prefixes".format(rounds, *map(int, size)))
     print(f"  edged, apply, `edgectl` to answer   {median(results['edged']):8.2f} s")
     print(f"    of it the transaction             {median(results['edged commit']):8.2f} s")
     print(f"  nft -f of the same                  {median(results['nft']):8.2f} s   {ratio:.2f} of edged's time")

@@ -7,14 +7,14 @@
 
 static size_t allocations_left = SIZE_MAX;
 
-static void *test_malloc(size_t size)
+static void *test_calloc(size_t count, size_t size)
 {
-	return allocations_left ? allocations_left--, malloc(size) : NULL;
+	return allocations_left ? allocations_left--, calloc(count, size) : NULL;
 }
 
-#define malloc test_malloc
+#define calloc test_calloc
 #include "../../rules/base/arena.c"
-#undef malloc
+#undef calloc
 
 #include "../../rules/state/diff.h"
 #include "state_gen.h"
