@@ -170,3 +170,22 @@ int conntrack_walk(uint32_t mark, uint32_t mask, enum flow_verdict (*look)(void 
 	nft_socket_close(&walk.end);
 	return rc < 0 && !walk.stopped ? rc : walk.ended;
 }
+
+static int take_nothing(const struct nlmsghdr *message, void *data)
+{
+	(void)message;
+	(void)data;
+	return 0;
+}
+
+int conntrack_load(void)
+{
+	struct nft_socket socket = NFT_SOCKET_NONE;
+	alignas(struct nlmsghdr) char request[REQUEST_MAX];
+	struct nlmsghdr *message = start(request, IPCTNL_MSG_CT_GET_STATS, 0, AF_UNSPEC);
+	int rc = nft_socket_open(&socket);
+	if (rc == 0)
+		rc = nft_socket_ask(&socket, message, take_nothing, NULL);
+	nft_socket_close(&socket);
+	return rc;
+}

@@ -24,6 +24,10 @@ struct flow {
 	uint32_t id;
 };
 
+/* Have the kernel load conntrack where it is a module, by asking for its statistics (nfnetlink loads the subsystem
+ * that a request names): its sysctls, which come before the rules, do not exist earlier. -errno: it has none. */
+int conntrack_load(void);
+
 /* What to do with a flow that is shown. */
 enum flow_verdict { FLOW_KEEP, FLOW_END, FLOW_STOP /* no more, please */ };
 

@@ -3,6 +3,7 @@
  * nft_commit.c. */
 #include "nft_kernel.h"
 
+#include "conntrack.h"
 #include "nft_batch.h"
 #include "nft_monitor.h"
 #include "nft_object.h"
@@ -56,6 +57,8 @@ int kernel_open(int owner_fd, struct kernel **ret_kernel)
 		close_kernel(&half);
 		return rc;
 	}
+	/* Where it fails, the step that needs conntrack says so. */
+	(void)conntrack_load();
 	*ret_kernel = &nft->kernel;
 	return 0;
 }

@@ -198,8 +198,9 @@ def accelerator():
     return "kvm" if os.access("/dev/kvm", os.R_OK | os.W_OK) else "tcg"
 
 
-def boot(kernel, jobs, boot_seconds=90, cpus=1, memory=768):
+def boot(kernel, jobs, boot_seconds=90, cpus=1, memory=768, preload=True):
     """Boot and run jobs, a list of (name, seconds, shell command); returns their results, missing ones last.
+    preload: the modules of image/edged.modules are loaded, as on a machine with the package.
 
     seconds count on a quiet machine without KVM."""
     with tempfile.TemporaryDirectory(prefix="edged-vm-") as folder, only_one():
@@ -216,7 +217,8 @@ def boot(kernel, jobs, boot_seconds=90, cpus=1, memory=768):
                 "-kernel", kernel.image, "-initrd", kernel.initramfs,
                 "-serial", f"file:{folder}/console", "-serial", f"file:{folder}/results",
                 "-append", "console=ttyS0 panic=-1 oops=panic quiet loglevel=4 mitigations=off audit=0 "
-                           f"edged.jobs={folder}/jobs edged.top={TOP} edged.modules={kernel.modules}"]
+                           f"edged.jobs={folder}/jobs edged.top={TOP} edged.modules={kernel.modules}"
+                           + (" edged.preload" if preload else "")]
         deadline = boot_seconds + sum(seconds for _, seconds, _ in jobs)
         with process([daemon, f"--socket-path={folder}/root.sock", *options], f"{folder}/virtiofsd.log"):
             _until(lambda: os.path.exists(f"{folder}/root.sock"), f"virtiofsd to listen: {tail(f'{folder}/virtiofsd.log')}")
