@@ -2,7 +2,7 @@
 # SAN=1 builds the same with ASan and UBSan into build/san.
 
 VERSION := 0.1.0
-PACKAGES := libnftnl libmnl libnetfilter_conntrack yaml-0.1 jansson libevent libevent_openssl openssl libcurl libsystemd
+PACKAGES := libnftnl libmnl libnetfilter_conntrack yaml-0.1 jansson libevent libevent_openssl openssl libcurl libsystemd libbpf
 
 CC ?= gcc
 OPT ?= -O2

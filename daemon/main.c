@@ -3,6 +3,7 @@
  * a role is started, by role.c. */
 #include "api/api.h"
 #include "guard.h"
+#include "kernel/header.h"
 #include "log.h"
 #include "options.h"
 #include "proxy/probe.h"
@@ -20,6 +21,8 @@ static int run_role(const struct options *options)
 		return prober_main();
 	if (strcmp(options->role, role_names[ROLE_API]) == 0)
 		return api_main();
+	if (strcmp(options->role, "loader") == 0)
+		return headers_load(options->runtime_dir);
 	log_error("edged", "there is no role \"%s\" (roles are started by edged itself)", options->role);
 	return -1;
 }

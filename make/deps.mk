@@ -1,7 +1,7 @@
 # What building, testing and the lab need, as Debian 12 and 13 name it. A|B: the first that the release has.
 # To add a package, add its name here: `make deps` installs only what is missing.
 DEPS_BUILD := gcc libc6-dev pkg-config libnftnl-dev libmnl-dev libnetfilter-conntrack-dev libyaml-dev libjansson-dev \
-	libevent-dev libssl-dev libcurl4-openssl-dev libsystemd-dev libcap-dev libqrencode-dev libbpf-dev clang llvm \
+	libevent-dev libssl-dev libcurl4-openssl-dev libsystemd-dev libcap-dev libqrencode-dev libbpf-dev bpftool clang llvm \
 	libcmocka-dev
 DEPS_LAB := nftables conntrack iproute2 iputils-ping nginx-light|nginx libnginx-mod-stream haproxy curl openssl \
 	wireguard-tools wireguard-go tcpdump socat procps util-linux jq python3

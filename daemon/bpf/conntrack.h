@@ -1,0 +1,183 @@
+/* What conntrack says of a flow, and the entries that stand for flows here:
+ * made at the SYN-ACK, derived when lost, swept when conntrack has forgotten. */
+#pragma once
+
+#include "maps.h"
+
+#include <bpf/bpf_core_read.h>
+#include <linux/pkt_cls.h>
+
+#define SWEEP_STEPS 2   /* entries that are looked at for each new one: the map never holds more than twice the live */
+#define SWEEP_FULL 16   /* and when there is no room */
+#define STALE_WINDOW 65536u
+
+#define probe(to, from, field) bpf_probe_read_kernel(to, sizeof(*(to)), (const void *)(from) + (field))
+
+/* The conntrack entry that netfilter has attached to the packet: no look-up needed. */
+static __always_inline unsigned long skb_conntrack(struct __sk_buff *skb)
+{
+	unsigned long held = 0;
+	probe(&held, skb, bpf_core_field_offset(struct sk_buff, _nfct));
+	return held;
+}
+
+static __always_inline __u32 conntrack_mark(const void *ct)
+{
+	__u32 mark = 0;
+	probe(&mark, ct, bpf_core_field_offset(struct nf_conn, mark));
+	return mark;
+}
+
+static __always_inline void origin_address(__u32 *to, const void *ct, __u32 offset, int v4)
+{
+	__u32 words[4] = {0};
+	bpf_probe_read_kernel(words, sizeof(words), ct + offset);
+	if (v4)
+		v4_mapped(to, words[0]);
+	else
+		__builtin_memcpy(to, words, sizeof(words));
+}
+
+static __always_inline void origin_read(struct origin *origin, const void *ct)
+{
+	__u16 family = 0;
+	probe(&family, ct, bpf_core_field_offset(struct nf_conn, tuplehash[0].tuple.src.l3num));
+	int v4 = family == FAMILY_INET;
+	origin_address(origin->ends.source, ct, bpf_core_field_offset(struct nf_conn, tuplehash[0].tuple.src.u3), v4);
+	origin_address(origin->ends.destination, ct, bpf_core_field_offset(struct nf_conn, tuplehash[0].tuple.dst.u3), v4);
+	probe(&origin->ends.source_port, ct, bpf_core_field_offset(struct nf_conn, tuplehash[0].tuple.src.u.all));
+	probe(&origin->ends.destination_port, ct, bpf_core_field_offset(struct nf_conn, tuplehash[0].tuple.dst.u.all));
+	probe(&origin->client_end, ct, bpf_core_field_offset(struct nf_conn, proto.tcp.seen[0].td_end));
+	probe(&origin->state, ct, bpf_core_field_offset(struct nf_conn, proto.tcp.state));
+	origin->mark = conntrack_mark(ct);
+}
+
+/* The flow that a packet from the node with this key would belong to. 1 when there is one and it has a header. */
+static __attribute__((noinline)) int origin_find(struct __sk_buff *skb, const struct flow_key *key, struct origin *origin)
+{
+	struct bpf_ct_opts opts = {.netns_id = -1, .l4proto = PROTO_TCP};
+	struct bpf_sock_tuple tuple = {0};
+	struct nf_conn *ct;
+	if (wire_is_v4(key->node)) {
+		tuple.ipv4.saddr = key->node[3];
+		tuple.ipv4.daddr = key->peer[3];
+		tuple.ipv4.sport = key->node_port;
+		tuple.ipv4.dport = key->peer_port;
+		ct = bpf_skb_ct_lookup(skb, &tuple, sizeof(tuple.ipv4), &opts, sizeof(opts));
+	} else {
+		__builtin_memcpy(tuple.ipv6.saddr, key->node, 16);
+		__builtin_memcpy(tuple.ipv6.daddr, key->peer, 16);
+		tuple.ipv6.sport = key->node_port;
+		tuple.ipv6.dport = key->peer_port;
+		ct = bpf_skb_ct_lookup(skb, &tuple, sizeof(tuple.ipv6), &opts, sizeof(opts));
+	}
+	if (!ct)
+		return 0;
+	origin_read(origin, ct);
+	origin->reply = opts.dir == CONNTRACK_REPLY;
+	bpf_ct_release(ct);
+	return origin->reply && (origin->mark & FLOW_MARK_HEADER) != 0;
+}
+
+static __always_inline struct flow *flow_find(const struct flow_key *key)
+{
+	struct flow *flow = bpf_map_lookup_elem(&flows, key);
+	return flow && !flow->dead ? flow : NULL;
+}
+
+/* One entry: gone when conntrack has forgotten the flow, else at the end of the queue again. Uses work->origin. */
+static __attribute__((noinline)) int sweep_one(struct __sk_buff *skb, struct work *work)
+{
+	struct flow_key key;
+	if (!work || bpf_map_pop_elem(&sweep, &key))
+		return 0;
+	struct flow *flow = bpf_map_lookup_elem(&flows, &key);
+	if (!flow)
+		return 0;
+	if (!flow->dead && origin_find(skb, &key, &work->origin)) {
+		bpf_map_push_elem(&sweep, &key, 0);
+		return 0;
+	}
+	if (!bpf_map_delete_elem(&flows, &key)) {
+		usage_add(-1);
+		count(FLOW_EXPIRED);
+	}
+	return 1;
+}
+
+/* Enters a flow. 0, or -1 when there is no room even after a look around. Spoils work->origin. */
+static __attribute__((noinline)) int flow_enter(struct __sk_buff *skb, struct work *work, const struct flow_key *key,
+						const struct flow *flow)
+{
+	int known = bpf_map_lookup_elem(&flows, key) != NULL;
+	if (bpf_map_update_elem(&flows, key, flow, BPF_ANY)) {
+		for (int i = 0; i < SWEEP_FULL; i++)
+			sweep_one(skb, work);
+		if (bpf_map_update_elem(&flows, key, flow, BPF_ANY)) {
+			count(FLOW_DROP_FULL);
+			return -1;
+		}
+	}
+	if (known)
+		return 0;
+	usage_add(1);
+	for (int i = 0; i < SWEEP_STEPS; i++)
+		sweep_one(skb, work);
+	if (bpf_map_push_elem(&sweep, key, 0)) {
+		/* What the sweep does not know would stay for ever. */
+		if (!bpf_map_delete_elem(&flows, key))
+			usage_add(-1);
+		count(FLOW_DROP_FULL);
+		return -1;
+	}
+	return 0;
+}
+
+static __always_inline __u16 header_length(struct work *work)
+{
+	if ((work->origin.mark & FLOW_MARK_HEADER) != FLOW_MARK_V1)
+		return wire_v2_length(wire_is_v4(work->origin.ends.source), work->origin.mark);
+	wire_put_header(&work->header, &work->origin.ends, work->origin.mark, 0);
+	return (__u16)work->header.length;
+}
+
+/* The entry of a flow that is established for conntrack is lost: the shift is known from addresses and mark. Whether
+ * the node has the header is not; if it has not, it waits for it for ever, since all that follows is shifted. */
+static __attribute__((noinline)) struct flow *flow_derive(struct __sk_buff *skb, struct work *work,
+							  const struct flow_key *key)
+{
+	struct flow flow = {.acked = 1, .past = 1, .derived = 1, .sent = 1};
+	flow.length = header_length(work);
+	if (flow_enter(skb, work, key, &flow))
+		return NULL;
+	count(FLOW_DERIVED);
+	return bpf_map_lookup_elem(&flows, key);
+}
+
+/* The SYN-ACK: from here on the flow is known. A flow that conntrack has not marked takes the place of one that it
+ * had before. */
+static __attribute__((noinline)) int flow_begin(struct __sk_buff *skb, const struct segment *s)
+{
+	struct work *work = work_here();
+	if (!work)
+		return TC_ACT_SHOT;
+	struct flow *old = bpf_map_lookup_elem(&flows, &s->key);
+	if (!origin_find(skb, &s->key, &work->origin)) {
+		if (old)
+			old->dead = 1;
+		return TC_ACT_OK;
+	}
+	if (old && !old->dead && !old->derived && old->isn == s->ack - 1)
+		return TC_ACT_OK;
+	/* One of the flow's predecessor: conntrack will judge it. (Data in the SYN is cut off: the node acknowledges less
+	 * than conntrack saw.) */
+	if (work->origin.client_end - s->ack > STALE_WINDOW)
+		return TC_ACT_OK;
+	struct flow flow = {.isn = s->ack - 1};
+	flow.id = (bpf_ktime_get_tai_ns() & ~63ULL) | (bpf_get_smp_processor_id() & 63);
+	flow.length = header_length(work);
+	if (flow_enter(skb, work, &s->key, &flow))
+		return TC_ACT_SHOT;
+	count(FLOW_FLOWS);
+	return TC_ACT_OK;
+}

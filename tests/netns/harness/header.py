@@ -1,0 +1,150 @@
+"""A line of three, and the header programs on the middle one, without edged's main.
+
+    client eth0 --- wan edge lan --- eth0 node
+
+The rules are plain nft: DNAT and a conntrack mark, as edged's own would set it. So what is
+tested is the programs, and nothing besides.
+"""
+import fcntl
+import os
+import socket
+import struct
+import subprocess
+
+from .edged import BUILD
+from .namespace import Namespace, ip
+
+CLIENT, PUBLIC, EDGE_LAN, NODE = "198.51.100.77", "198.51.100.1", "192.0.2.1", "192.0.2.11"
+CLIENT6, PUBLIC6, EDGE_LAN6, NODE6 = "2001:db8:51::77", "2001:db8:51::1", "2001:db8:2::1", "2001:db8:2::11"
+MARK_V1, MARK_V2, MARK_CRC, MARK_ID = 0x20000000, 0x40000000, 0x00800000, 0x00400000
+SIOCETHTOOL, ETHTOOL_STXCSUM = 0x8946, 0x17
+TOOL = f"{BUILD}/tests/tools/header_tool"
+
+RULES = """
+table inet edge {{
+	chain choose {{
+		type filter hook prerouting priority -150;
+		iifname "wan" ct state new tcp dport 80 ct mark set {mark}
+		iifname "wan" ct state new tcp dport 81 ct mark set {other}
+	}}
+	chain incoming {{
+		type nat hook prerouting priority -100;
+		iifname "wan" ip daddr {public} tcp dport {{ 80, 81 }} dnat ip to {node}:8080
+		iifname "wan" ip6 daddr {public6} tcp dport {{ 80, 81 }} dnat ip6 to [{node6}]:8080
+	}}
+	chain outgoing {{
+		type nat hook postrouting priority 100;
+		{snat}
+	}}
+	chain passing {{
+		type filter hook forward priority 0;
+		ct state invalid counter drop
+	}}
+}}
+"""
+
+
+def tool(*args, space=None):
+    command = ["nsenter", f"--net=/run/netns/{space.name}"] if space else []
+    result = subprocess.run(command + [TOOL, *map(str, args)], capture_output=True, text=True, timeout=20,
+                            stdin=subprocess.DEVNULL)
+    assert result.returncode == 0, f"header_tool {' '.join(map(str, args))}: {result.stderr}"
+    return result.stdout
+
+
+def load(runtime):
+    """The loader, as it is started before main."""
+    log = os.path.join(runtime, "loader.log")
+    with open(log, "ab") as output:
+        status = subprocess.run([f"{BUILD}/edged", "--role", "loader", "--runtime-dir", runtime], timeout=60,
+                                stdin=subprocess.DEVNULL, stdout=output, stderr=output).returncode
+    with open(log) as text:
+        assert status == 0, text.read()
+
+
+class Line:
+    """mark: of flows to port 80; other: to port 81. offload: the transmit checksum of the two inner devices."""
+
+    def __init__(self, name, folder, mark=MARK_V2, other=0, snat=False, mtu=1500, offload=True):
+        self.folder, self.runtime = folder, os.path.join(folder, "run")
+        os.makedirs(self.runtime, exist_ok=True)
+        self.namespaces = []
+        try:
+            self._build(name, mtu)
+            if not offload:
+                self.checksum_offload(self.edge, "lan", False)
+                self.checksum_offload(self.node, "eth0", False)
+            self.rules(mark, other, snat)
+            load(self.runtime)
+            tool("attach", self.runtime, "lan", space=self.edge)
+        except BaseException:
+            self.remove()
+            raise
+
+    def _build(self, name, mtu):
+        for role in ("client", "edge", "node"):
+            space = Namespace(f"{name}-{role}")
+            self.namespaces.append(space)
+            setattr(self, role, space)
+        ip(batch=[f"link add wan index 11 netns {self.edge.name} type veth peer name eth0 index 12 netns {self.client.name}",
+                  f"link add lan index 13 mtu {mtu} netns {self.edge.name} type veth "
+                  f"peer name eth0 index 14 mtu {mtu} netns {self.node.name}"])
+        for space, device, addresses in ((self.client, "eth0", (f"{CLIENT}/24", f"{CLIENT6}/64")),
+                                         (self.edge, "wan", (f"{PUBLIC}/24", f"{PUBLIC6}/64")),
+                                         (self.edge, "lan", (f"{EDGE_LAN}/24", f"{EDGE_LAN6}/64")),
+                                         (self.node, "eth0", (f"{NODE}/24", f"{NODE6}/64"))):
+            ip("-n", space.name, batch=[f"address add {a} dev {device}" + (" nodad" if ":" in a else "")
+                                        for a in addresses] + [f"link set {device} up"])
+        ip("-n", self.client.name, batch=[f"route add default via {PUBLIC}", f"route add ::/0 via {PUBLIC6}"])
+        ip("-n", self.node.name, batch=[f"route add default via {EDGE_LAN}", f"route add ::/0 via {EDGE_LAN6}"])
+        self.edge.sysctl("net.ipv4.ip_forward", 1)
+        self.edge.sysctl("net.ipv6.conf.all.forwarding", 1)
+
+    def rules(self, mark, other=0, snat=False):
+        self.edge.nft("table inet edge\ndelete table inet edge\n" + RULES.format(
+            mark=mark, other=other, public=PUBLIC, public6=PUBLIC6, node=NODE, node6=NODE6,
+            snat='oifname "lan" masquerade' if snat else ""))
+
+    @staticmethod
+    def checksum_offload(space, device, on):
+        """Without it every packet has its whole checksum, and a wrong one is seen."""
+        with space.inside():
+            sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with sock:
+            value = bytearray(struct.pack("II", ETHTOOL_STXCSUM, int(on)))
+            buffer = (ctypes_array(value))
+            fcntl.ioctl(sock, SIOCETHTOOL, struct.pack("16sP", device.encode(), buffer[1]) + bytes(16))
+
+    def counters(self):
+        return {name: int(value) for name, value in map(str.split, tool("counters", self.runtime).splitlines())}
+
+    def flows(self):
+        names = ("node", "node_port", "peer", "peer_port", "state", "length", "id", "derived")
+        return [dict(zip(names, line.split())) for line in tool("flows", self.runtime).splitlines()]
+
+    def usage(self):
+        return {name: int(value) for name, value in map(str.split, tool("usage", self.runtime).splitlines())}
+
+    def checksum_errors(self):
+        """Of the TCP stacks of both ends."""
+        total = 0
+        for space in (self.client, self.node):
+            for line in space.run("nstat", "-az", "TcpInCsumErrors").stdout.splitlines():
+                words = line.split()
+                if words and words[0] == "TcpInCsumErrors":
+                    total += int(words[1])
+        return total
+
+    def remove(self):
+        if os.path.exists(os.path.join(self.runtime, "bpf")):
+            tool("unload", self.runtime)
+        for space in reversed(self.namespaces):
+            space.remove()
+        self.namespaces = []
+
+
+def ctypes_array(value):
+    """A buffer whose address an ioctl can be given: (the buffer, its address)."""
+    import ctypes
+    buffer = (ctypes.c_char * len(value)).from_buffer(value)
+    return buffer, ctypes.addressof(buffer)
