@@ -6,6 +6,7 @@
 #include "guard.h"
 #include "log.h"
 #include "outlaw.h"
+#include "tunnel_watch.h"
 
 #include "../rules/ask/ask.h"
 #include "../rules/state/changes.h"
@@ -116,13 +117,22 @@ static int bring_up(struct server *server, struct model **model, bool must_liste
 		    struct apply_result *result)
 {
 	uint64_t now = server_now();
-	const struct rundata *run = runtime_view(server->runtime, now);
+	const struct rundata *run;
 	const char *error = NULL;
-	int r = must_listen ? push_prepare(server->push, *model, run, arena, &error) : 0;
+	int r = tunnels_prepare(server->tunnels, *model, arena, &error);
+	if (r < 0 && must_listen) {
+		fail(result, 500, error);
+		return r;
+	}
+	if (r < 0)
+		log_error("tunnel", "%s", error);
+	run = runtime_view(server->runtime, now);
+	r = must_listen ? push_prepare(server->push, *model, run, arena, &error) : 0;
 	if (r < 0) {
 		fail(result, 409, error);
 		return r;
 	}
+	engine_tolerate_tunnels(server->engine, !must_listen);
 	r = engine_apply(server->engine, model, now, arena, &result->report);
 	if (r < 0) {
 		const char *text = result->report.error;
@@ -135,6 +145,8 @@ static int bring_up(struct server *server, struct model **model, bool must_liste
 				  server->roles);
 		return r;
 	}
+	tunnel_watch_tell(server, result->report.tunnel_error);
+	tunnels_keep_only(server->tunnels, engine_model(server->engine));
 	runtime_keep_only(server->runtime, engine_model(server->engine));
 	r = push_send(server->push, engine_model(server->engine), runtime_view(server->runtime, now), server->roles);
 	if (r < 0)

@@ -8,6 +8,7 @@
 
 #include "../rules/model/model.h"
 #include "kernel/kernel.h"
+#include "kernel/tunnel.h"
 #include "runtime.h"
 
 struct engine;
@@ -18,11 +19,22 @@ struct engine_report {
 	size_t step_count;        /* 0: nothing had to be written */
 	const char *const *steps; /* printed, when asked for */
 	uint64_t diff_ms, commit_ms, verify_ms;
+	const char *tunnel_error; /* tunnels are tolerated, and one could not be brought in line: the rest is in force */
 };
 
 /* kernel and runtime stay the caller's. */
 struct engine *engine_new(struct kernel *kernel, struct runtime *runtime);
 void engine_free(struct engine **engine);
+
+/* From now on tunnels are part of what is kept in line; tunnels stays the caller's. */
+void engine_use_tunnels(struct engine *engine, struct tunnel_kernel *tunnels);
+/* Is a tunnel that cannot be had a reason to fail an apply? (At the start and on the way back it is not: the rules
+ * matter more. A refresh always tolerates.) False at first. */
+void engine_tolerate_tunnels(struct engine *engine, bool tolerate);
+/* What was last seen of them; look: read them anew first. */
+const struct tunnel_list *engine_tunnels(struct engine *engine, bool look);
+/* Read them anew: is anything of them not as it shall be? */
+bool engine_tunnels_differ(struct engine *engine);
 
 /* What an apply would write. 0 or -errno. */
 int engine_plan(struct engine *engine, const struct model *model, uint64_t now, struct arena *arena,

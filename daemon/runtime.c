@@ -26,6 +26,9 @@ struct runtime {
 	struct header_device *headers; /* their names are owned */
 	size_t header_count;
 	const char *header_why;
+	bool has_tunnels;
+	const struct tunnel_run *tunnels; /* not owned */
+	size_t tunnel_count;
 	/* The views, made anew after each change. */
 	struct backend_health *health_view;
 	struct show_health *show_view;
@@ -273,6 +276,13 @@ int runtime_set_headers(struct runtime *runtime, const struct header_device *dev
 	return 1;
 }
 
+void runtime_set_tunnels(struct runtime *runtime, const struct tunnel_run *tunnels, size_t count)
+{
+	runtime->has_tunnels = true;
+	runtime->tunnels = tunnels;
+	runtime->tunnel_count = count;
+}
+
 const struct rundata *runtime_view(struct runtime *runtime, uint64_t now)
 {
 	size_t count = runtime->health_count;
@@ -301,6 +311,9 @@ const struct rundata *runtime_view(struct runtime *runtime, uint64_t now)
 		.header_devices = runtime->headers,
 		.header_device_count = runtime->header_count,
 		.header_why = runtime->header_why,
+		.has_tunnels = runtime->has_tunnels,
+		.tunnels = runtime->tunnels,
+		.tunnel_count = runtime->tunnel_count,
 	};
 	return &runtime->view;
 }

@@ -27,6 +27,8 @@ uint64_t runtime_next_expiry(const struct runtime *runtime);
 void runtime_set_kernel(struct runtime *runtime, bool owner);
 /* The devices that carry the header programs, copied, and why others do not (a static sentence, may be NULL). */
 int runtime_set_headers(struct runtime *runtime, const struct header_device *devices, size_t count, const char *why);
+/* This machine holds tunnels; what is known of them stays the caller's, and valid until the next call. */
+void runtime_set_tunnels(struct runtime *runtime, const struct tunnel_run *tunnels, size_t count);
 /* Valid until the next change. */
 const struct rundata *runtime_view(struct runtime *runtime, uint64_t now);
 const struct show_health *runtime_health(const struct runtime *runtime, size_t *ret_count);

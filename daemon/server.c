@@ -11,6 +11,7 @@
 #include "request.h"
 #include "server_state.h"
 #include "takeover.h"
+#include "tunnel_watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -51,11 +52,12 @@ static void on_refresh(evutil_socket_t fd, short what, void *context)
 		log_error("engine", "cannot bring the kernel in line: %s; trying again in a second", report.error);
 		struct timeval second = {.tv_sec = 1};
 		event_add(server->refresh, &second);
-	} else if (report.step_count) {
+	} else if (report.step_count && !report.tunnel_error) {
 		server->repairs += foreign;
 		log_info("engine", "%zu steps in %llu ms after a change of health, drains or bans, or a repair",
 			 report.step_count, (unsigned long long)report.commit_ms);
 	}
+	tunnel_watch_tell(server, report.tunnel_error);
 	int r = push_send(server->push, engine_model(server->engine), runtime_view(server->runtime, server_now()),
 			  server->roles);
 	if (r < 0)
@@ -315,7 +317,7 @@ static int start_core(struct server *server, unsigned workers)
 	if (r < 0)
 		return r;
 	server->engine = engine_new(server->kernel, server->runtime);
-	return server->engine ? 0 : -ENOMEM;
+	return server->engine ? tunnel_watch_open(server) : -ENOMEM;
 }
 
 static int start(struct server *server)
@@ -344,6 +346,7 @@ static int start(struct server *server)
 static void server_close(struct server *server)
 {
 	gather_free_all(server);
+	tunnel_watch_close(server);
 	roles_stop(&server->roles);
 	push_free(&server->push);
 	front_close(&server->front);
@@ -352,6 +355,7 @@ static void server_close(struct server *server)
 		monitor_close(&server->monitor);
 	if (server->kernel)
 		server->kernel->ops->close(&server->kernel);
+	tunnels_close(&server->tunnels);
 	history_close(&server->history);
 	runtime_free(&server->runtime);
 	arena_free(&server->warnings_arena);

@@ -10,17 +10,21 @@
 #include "push.h"
 #include "role.h"
 #include "runtime.h"
+#include "tunnels.h"
 
 #include <event2/event.h>
 #include <jansson.h>
 
 struct gather;
+struct tunnel_watch;
 
 struct server {
 	struct options options;
 	struct event_base *base;
 	struct kernel *kernel;
 	struct runtime *runtime;
+	struct tunnels *tunnels;
+	struct tunnel_watch *tunnel_watch; /* foreign changes of tunnels, and what is wrong with one */
 	struct engine *engine;
 	struct push *push;
 	struct roles *roles;

@@ -153,6 +153,16 @@ static int build_step(const struct build *build, const struct step *step)
 	case STEP_FLUSH_SET:
 	case STEP_ADD_ELEMENTS:
 		return build_elements(build, step);
+	case STEP_DELETE_TUNNEL:
+	case STEP_ADD_TUNNEL:
+	case STEP_SET_TUNNEL:
+	case STEP_DELETE_PEER:
+	case STEP_SET_PEER:
+	case STEP_DELETE_ROUTE:
+	case STEP_DELETE_ADDRESS:
+	case STEP_SET_LINK:
+	case STEP_ADD_ADDRESS:
+	case STEP_ADD_ROUTE:
 	case STEP_KINDS:
 		break;
 	}

@@ -30,6 +30,21 @@ struct header_device {
 	uint32_t index; /* of the device that has them: one made anew under its name has another */
 };
 
+/* What main knows of one peer of a tunnel. */
+struct peer_run {
+	const char *peer;
+	uint8_t preshared[32]; /* fingerprint of its preshared key (rules/state/tunnel.h); zeros: none */
+	struct addr endpoint;  /* what its endpoint's name resolved to; FAMILY_NONE: not yet */
+	bool dead;             /* no handshake for too long */
+};
+
+struct tunnel_run {
+	const char *tunnel;
+	uint8_t public_key[32]; /* of our own key */
+	const struct peer_run *peers;
+	size_t peer_count;
+};
+
 struct rundata {
 	const struct backend_health *health; /* sorted by node, then port */
 	size_t health_count;
@@ -42,5 +57,8 @@ struct rundata {
 	size_t header_device_count;
 	const char *header_why; /* why it cannot elsewhere, a static sentence; NULL: not attached */
 	bool kernel_owner;     /* table flags owner and persist are there */
+	bool has_tunnels;      /* this machine can hold tunnels; else none are part of the state */
+	const struct tunnel_run *tunnels;
+	size_t tunnel_count;
 	uint32_t set_size;     /* room in each per-source set; 0: the default (65536) */
 };

@@ -201,6 +201,9 @@ int compile_state(const struct model *model, const struct rundata *run, struct s
 	if (!state->sysctls)
 		return -ENOMEM;
 	state->sysctl_count = sizeof(sysctls) / sizeof(sysctls[0]);
+	r = compile_tunnels(model, run, state->arena, &state->tunnels);
+	if (r < 0)
+		return r;
 	*ret_state = state;
 	state = NULL;
 	return 0;

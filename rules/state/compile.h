@@ -36,6 +36,10 @@ uint16_t compile_target_port(const struct forward *forward, uint16_t dialled);
 /* The port that health is checked on: the target port, or the first port listened on. */
 uint16_t compile_health_port(const struct forward *forward);
 
+/* The tunnels that model and run data ask for, in arena. 0 or -ENOMEM. */
+int compile_tunnels(const struct model *model, const struct rundata *run, struct arena *arena,
+		    struct tunnel_list *ret_list);
+
 /* 0 with *ret_state (the caller frees it; it refers into model, which must
  * outlive it), or -ENOMEM. */
 int compile_state(const struct model *model, const struct rundata *run, struct state **ret_state);

@@ -241,6 +241,8 @@ int diff_states(const struct state *observed, const struct state *known, const s
 	bool empty = false;
 	int r = diff_sysctls(&diff);
 	if (r == 0)
+		r = diff_tunnels(&diff);
+	if (r == 0)
 		r = diff_table(&diff, &empty);
 	if (r < 0)
 		return r;

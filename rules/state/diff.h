@@ -32,6 +32,17 @@ enum step_kind {
 	STEP_SET_HASH,        /* the content hash of a set that stays changes (set has the new one, zero: none) */
 	STEP_ADD_ELEMENTS,
 	STEP_ADD_RULE,
+	/* Beside the table, and after it: no part of the transaction. */
+	STEP_DELETE_TUNNEL,
+	STEP_ADD_TUNNEL,      /* the device, down and empty */
+	STEP_SET_TUNNEL,      /* our private key and port */
+	STEP_DELETE_PEER,
+	STEP_SET_PEER,        /* add it, or write what differs */
+	STEP_DELETE_ROUTE,
+	STEP_DELETE_ADDRESS,
+	STEP_SET_LINK,        /* MTU, up */
+	STEP_ADD_ADDRESS,
+	STEP_ADD_ROUTE,
 	STEP_KINDS
 };
 
@@ -48,6 +59,10 @@ struct step {
 	const struct addr_range *ranges;
 	size_t range_count;
 	bool had_hash;                  /* SET_HASH, DELETE_SET: the observed set has a content hash */
+	const struct tunnel_state *tunnel; /* tunnel, peer, address, route steps: desired, or observed for deletions */
+	const struct tunnel_peer *peer, *peer_before; /* peer steps; before: as observed, NULL: it is new */
+	bool set_endpoint;                 /* SET_PEER: the endpoint, too (a peer that roamed keeps its own) */
+	const struct prefix *prefix;       /* address and route steps */
 	const struct counter *counter;
 	const struct sysctl *sysctl;
 	struct origin at; /* the YAML line to blame when the kernel refuses it */
@@ -65,6 +80,7 @@ struct steps {
  * filled anew. */
 int diff_states(const struct state *observed, const struct state *known, const struct state *desired,
 		struct arena *arena, struct steps *ret_steps);
+#define STEP_FIRST_TUNNEL STEP_DELETE_TUNNEL
 /* One line per step, for `edgectl plan --verbose` and tests. */
 char *steps_print(const struct steps *steps, struct arena *arena);
 extern const char *const step_names[STEP_KINDS];

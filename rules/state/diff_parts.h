@@ -18,6 +18,8 @@ int diff_add(struct diff *diff, const struct step *step);
  * jumped to, and one that was and stays regular has nothing that could change.) */
 bool diff_set_is_anew(const struct diff *diff, const char *name);
 
+/* Tunnels, with all that belongs to them. */
+int diff_tunnels(struct diff *diff);
 /* Rules of a chain that stays. */
 int diff_rules(struct diff *diff, const struct chain *observed, const struct chain *desired);
 /* All rules of a chain that is new. */

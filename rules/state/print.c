@@ -23,6 +23,16 @@ const char *const step_names[STEP_KINDS] = {
 	[STEP_SET_HASH] = "set hash",
 	[STEP_ADD_ELEMENTS] = "add elements",
 	[STEP_ADD_RULE] = "add rule",
+	[STEP_DELETE_TUNNEL] = "delete tunnel",
+	[STEP_ADD_TUNNEL] = "add tunnel",
+	[STEP_SET_TUNNEL] = "set tunnel",
+	[STEP_DELETE_PEER] = "delete peer",
+	[STEP_SET_PEER] = "set peer",
+	[STEP_DELETE_ROUTE] = "delete route",
+	[STEP_DELETE_ADDRESS] = "delete address",
+	[STEP_SET_LINK] = "set link",
+	[STEP_ADD_ADDRESS] = "add address",
+	[STEP_ADD_ROUTE] = "add route",
 };
 
 /* So many elements of a set are printed; of a larger one the rest is counted. */
@@ -159,6 +169,8 @@ char *state_print(const struct state *state, struct arena *arena)
 	struct text text = {.arena = arena};
 	for (size_t i = 0; i < state->sysctl_count; i++)
 		text_add(&text, "sysctl %s = %s\n", state->sysctls[i].name, state->sysctls[i].value);
+	for (size_t i = 0; i < state->tunnels.count; i++)
+		print_tunnel(&text, &state->tunnels.items[i]);
 	if (!state->present)
 		return text_finish(&text);
 	text_add(&text, "table inet %s {\n", STATE_TABLE);
@@ -239,6 +251,18 @@ static void print_step(struct text *text, const struct step *step)
 	case STEP_DELETE_COUNTER:
 	case STEP_ADD_COUNTER:
 		text_add(text, " %s", step->counter->name);
+		break;
+	case STEP_DELETE_TUNNEL:
+	case STEP_ADD_TUNNEL:
+	case STEP_SET_TUNNEL:
+	case STEP_DELETE_PEER:
+	case STEP_SET_PEER:
+	case STEP_DELETE_ROUTE:
+	case STEP_DELETE_ADDRESS:
+	case STEP_SET_LINK:
+	case STEP_ADD_ADDRESS:
+	case STEP_ADD_ROUTE:
+		print_tunnel_step(text, step);
 		break;
 	case STEP_KINDS:
 		break;

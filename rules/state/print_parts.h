@@ -47,4 +47,7 @@ void print_duration(struct text *text, uint64_t ms);
 void print_rule(struct text *text, const struct rule_state *rule);
 void print_element(struct text *text, const struct set *set, const struct element *element);
 void print_set_head(struct text *text, const struct set *set, const char *separator);
+void print_tunnel(struct text *text, const struct tunnel_state *tunnel);
+/* What follows the step's name. */
+void print_tunnel_step(struct text *text, const struct step *step);
 void print_chain_head(struct text *text, const struct chain *chain);

@@ -27,7 +27,9 @@ void state_free(struct state **state)
 		return;
 	for (struct state *next = *state; next;) {
 		struct arena *arena = next->arena; /* the state itself lies in it */
+		struct arena *tunnels = next->tunnels.arena;
 		next = next->base;
+		arena_free(&tunnels);
 		arena_free(&arena);
 	}
 	*state = NULL;

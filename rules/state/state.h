@@ -15,6 +15,7 @@
 #include "../base/addr.h"
 #include "../base/arena.h"
 #include "../base/diag.h"
+#include "tunnel.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -242,6 +243,7 @@ struct state {
 	size_t counter_count;
 	struct sysctl *sysctls; /* sorted by name */
 	size_t sysctl_count;
+	struct tunnel_list tunnels; /* beside the table: present or not, they are what shall be or is */
 };
 
 /* An empty state in an arena of its own; NULL when out of memory. */

@@ -436,6 +436,16 @@ int fake_apply(struct state *state, const struct step *step, uint64_t *last_hand
 		return change_elements(state, step);
 	case STEP_ADD_RULE:
 		return add_rule(state, step, last_handle);
+	case STEP_DELETE_TUNNEL:
+	case STEP_ADD_TUNNEL:
+	case STEP_SET_TUNNEL:
+	case STEP_DELETE_PEER:
+	case STEP_SET_PEER:
+	case STEP_DELETE_ROUTE:
+	case STEP_DELETE_ADDRESS:
+	case STEP_SET_LINK:
+	case STEP_ADD_ADDRESS:
+	case STEP_ADD_ROUTE:
 	case STEP_KINDS:
 		break;
 	}

@@ -1,0 +1,98 @@
+/* Events about tunnels in main's loop: what rtnetlink tells, a look every few
+ * seconds at what it does not tell (peers, keys), and another try where one
+ * could not be brought in line. What is to be done is the engine's to find. */
+#include "tunnel_watch.h"
+
+#include "log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LOOK_SECONDS 5
+
+struct tunnel_watch {
+	struct event *netlink, *look;
+	char *error;
+};
+
+static void on_netlink(evutil_socket_t fd, short what, void *context)
+{
+	(void)what;
+	struct server *server = context;
+	/* Our own changes are told too: the diff decides. */
+	if (tunnel_monitor_read(fd, engine_tunnels(server->engine, false)) && engine_tunnels_differ(server->engine))
+		server_refresh_soon(server);
+}
+
+static void on_look(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	struct server *server = context;
+	if (engine_tunnels_differ(server->engine))
+		server_refresh_soon(server);
+}
+
+static int make_events(struct server *server, struct tunnel_watch *watch)
+{
+	static const struct timeval every = {.tv_sec = LOOK_SECONDS};
+	int fd = tunnel_monitor_open();
+	if (fd < 0)
+		return fd;
+	watch->netlink = event_new(server->base, fd, EV_READ | EV_PERSIST, on_netlink, server);
+	watch->look = event_new(server->base, -1, EV_PERSIST, on_look, server);
+	if (!watch->netlink)
+		close(fd);
+	return watch->netlink && watch->look && event_add(watch->netlink, NULL) == 0 && event_add(watch->look, &every) == 0
+		       ? 0
+		       : -ENOMEM;
+}
+
+int tunnel_watch_open(struct server *server)
+{
+	server->tunnel_watch = calloc(1, sizeof(*server->tunnel_watch));
+	int r = server->tunnel_watch ? tunnels_open(server->options.state_dir, server->runtime, &server->tunnels) : -ENOMEM;
+	if (r == 0)
+		r = make_events(server, server->tunnel_watch);
+	if (r < 0) {
+		log_error("tunnel", "cannot keep tunnels: %s", strerror(-r));
+		return r;
+	}
+	engine_use_tunnels(server->engine, tunnels_kernel(server->tunnels));
+	return 0;
+}
+
+void tunnel_watch_close(struct server *server)
+{
+	struct tunnel_watch *watch = server->tunnel_watch;
+	if (!watch)
+		return;
+	if (watch->netlink) {
+		int fd = event_get_fd(watch->netlink);
+		event_free(watch->netlink);
+		close(fd);
+	}
+	if (watch->look)
+		event_free(watch->look);
+	free(watch->error);
+	free(watch);
+	server->tunnel_watch = NULL;
+}
+
+void tunnel_watch_tell(struct server *server, const char *error)
+{
+	struct tunnel_watch *watch = server->tunnel_watch;
+	if (error && (!watch->error || strcmp(watch->error, error) != 0))
+		log_error("tunnel", "%s; trying again every %d seconds", error, LOOK_SECONDS);
+	if (!error && watch->error)
+		log_info("tunnel", "all tunnels are as configured again");
+	free(watch->error);
+	watch->error = error ? strdup(error) : NULL;
+}
+
+const char *tunnel_watch_error(const struct server *server)
+{
+	return server->tunnel_watch->error;
+}

@@ -1,0 +1,235 @@
+/* What main knows of tunnels beyond configuration and kernel: which key is
+ * whose, kept in lists of its own and given to the runtime as run data. */
+#include "tunnels.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct peer_entry {
+	char *name;
+	struct peer_run run; /* .peer is name */
+};
+
+struct tunnel_entry {
+	char *name;
+	uint8_t public_key[TUNNEL_KEY_SIZE];
+	struct peer_entry *peers;
+	size_t count;
+};
+
+struct tunnels {
+	struct runtime *runtime;
+	struct tunnel_keys *keys;
+	struct tunnel_kernel *kernel;
+	struct tunnel_entry *entries;
+	size_t count;
+	struct tunnel_run *view;
+	struct peer_run *peer_view;
+};
+
+static void free_entry(struct tunnel_entry *entry)
+{
+	for (size_t i = 0; i < entry->count; i++)
+		free(entry->peers[i].name);
+	free(entry->peers);
+	free(entry->name);
+}
+
+void tunnels_close(struct tunnels **tunnels)
+{
+	if (!tunnels || !*tunnels)
+		return;
+	struct tunnels *all = *tunnels;
+	for (size_t i = 0; i < all->count; i++)
+		free_entry(&all->entries[i]);
+	if (all->kernel)
+		all->kernel->ops->close(&all->kernel);
+	tunnel_keys_close(&all->keys);
+	free(all->entries);
+	free(all->view);
+	free(all->peer_view);
+	free(all);
+	*tunnels = NULL;
+}
+
+int tunnels_open(const char *state_dir, struct runtime *runtime, struct tunnels **ret_tunnels)
+{
+	struct tunnels *tunnels = calloc(1, sizeof(*tunnels));
+	if (!tunnels)
+		return -ENOMEM;
+	tunnels->runtime = runtime;
+	int r = tunnel_keys_open(state_dir, &tunnels->keys);
+	if (r == 0)
+		r = tunnel_kernel_open(tunnel_keys_secrets(tunnels->keys), &tunnels->kernel);
+	if (r < 0) {
+		tunnels_close(&tunnels);
+		return r;
+	}
+	runtime_set_tunnels(runtime, NULL, 0);
+	*ret_tunnels = tunnels;
+	return 0;
+}
+
+struct tunnel_kernel *tunnels_kernel(struct tunnels *tunnels)
+{
+	return tunnels->kernel;
+}
+
+const struct tunnel_keys *tunnels_keys(const struct tunnels *tunnels)
+{
+	return tunnels->keys;
+}
+
+const char *tunnels_backend(struct tunnels *tunnels)
+{
+	return tunnel_backend_names[tunnel_kernel_backend(tunnels->kernel)];
+}
+
+static struct tunnel_entry *find(const struct tunnels *tunnels, const char *name)
+{
+	for (size_t i = 0; i < tunnels->count; i++) {
+		if (strcmp(tunnels->entries[i].name, name) == 0)
+			return &tunnels->entries[i];
+	}
+	return NULL;
+}
+
+static struct peer_entry *find_peer(const struct tunnel_entry *entry, const char *name)
+{
+	for (size_t i = 0; entry && i < entry->count; i++) {
+		if (strcmp(entry->peers[i].name, name) == 0)
+			return &entry->peers[i];
+	}
+	return NULL;
+}
+
+const struct peer_run *tunnels_peer(const struct tunnels *tunnels, const char *tunnel, const char *peer)
+{
+	const struct peer_entry *entry = find_peer(find(tunnels, tunnel), peer);
+	return entry ? &entry->run : NULL;
+}
+
+static int add(struct tunnels *tunnels, const char *name, struct tunnel_entry **ret_entry)
+{
+	struct tunnel_entry *entries = reallocarray(tunnels->entries, tunnels->count + 1, sizeof(*entries));
+	if (!entries)
+		return -ENOMEM;
+	tunnels->entries = entries;
+	struct tunnel_entry entry = {.name = strdup(name)};
+	if (!entry.name)
+		return -ENOMEM;
+	entries[tunnels->count] = entry;
+	*ret_entry = &entries[tunnels->count++];
+	return 0;
+}
+
+static int add_peer(struct tunnel_entry *entry, const char *name, struct peer_entry **ret_peer)
+{
+	struct peer_entry *peers = reallocarray(entry->peers, entry->count + 1, sizeof(*peers));
+	if (!peers)
+		return -ENOMEM;
+	entry->peers = peers;
+	struct peer_entry peer = {.name = strdup(name)};
+	if (!peer.name)
+		return -ENOMEM;
+	peer.run.peer = peer.name;
+	peers[entry->count] = peer;
+	*ret_peer = &peers[entry->count++];
+	return 0;
+}
+
+static int prepare_peer(const struct tunnels *tunnels, struct tunnel_entry *entry, const struct peer *peer)
+{
+	struct peer_entry *known = find_peer(entry, peer->name);
+	int r = known ? 0 : add_peer(entry, peer->name, &known);
+	if (r == 0 && peer->preshared_key && tunnel_key_is_zero(known->run.preshared))
+		r = tunnel_keys_preshared(tunnels->keys, entry->name, peer->name, known->run.preshared);
+	return r;
+}
+
+/* The lists as the run data wants them. */
+static int publish(struct tunnels *tunnels)
+{
+	size_t peers = 0;
+	for (size_t i = 0; i < tunnels->count; i++)
+		peers += tunnels->entries[i].count;
+	struct tunnel_run *view = calloc(tunnels->count + 1, sizeof(*view));
+	struct peer_run *peer_view = calloc(peers + 1, sizeof(*peer_view));
+	if (!view || !peer_view) {
+		free(view);
+		free(peer_view);
+		return -ENOMEM;
+	}
+	peers = 0;
+	for (size_t i = 0; i < tunnels->count; i++) {
+		const struct tunnel_entry *entry = &tunnels->entries[i];
+		view[i] = (struct tunnel_run){.tunnel = entry->name, .peers = &peer_view[peers], .peer_count = entry->count};
+		memcpy(view[i].public_key, entry->public_key, TUNNEL_KEY_SIZE);
+		for (size_t j = 0; j < entry->count; j++)
+			peer_view[peers++] = entry->peers[j].run;
+	}
+	free(tunnels->view);
+	free(tunnels->peer_view);
+	tunnels->view = view;
+	tunnels->peer_view = peer_view;
+	runtime_set_tunnels(tunnels->runtime, view, tunnels->count);
+	return 0;
+}
+
+static int prepare(struct tunnels *tunnels, const struct tunnel *tunnel)
+{
+	struct tunnel_entry *entry = find(tunnels, tunnel->name);
+	int r = entry ? 0 : add(tunnels, tunnel->name, &entry);
+	if (r == 0 && tunnel_key_is_zero(entry->public_key))
+		r = tunnel_keys_private(tunnels->keys, tunnel->name, entry->public_key);
+	for (size_t i = 0; r == 0 && i < tunnel->peer_count; i++)
+		r = prepare_peer(tunnels, entry, &tunnel->peers[i]);
+	return r;
+}
+
+int tunnels_prepare(struct tunnels *tunnels, const struct model *model, struct arena *arena, const char **ret_error)
+{
+	for (size_t i = 0; i < model->tunnel_count; i++) {
+		int r = prepare(tunnels, &model->tunnels[i]);
+		if (r < 0) {
+			*ret_error = arena_printf(arena, "the keys of tunnel %s cannot be read or made: %s",
+						  model->tunnels[i].name, strerror(-r));
+			(void)publish(tunnels);
+			return r;
+		}
+	}
+	int r = publish(tunnels);
+	if (r < 0)
+		*ret_error = "out of memory";
+	return r;
+}
+
+static bool in_model(const struct model *model, const char *name)
+{
+	for (size_t i = 0; i < model->tunnel_count; i++) {
+		if (strcmp(model->tunnels[i].name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+void tunnels_keep_only(struct tunnels *tunnels, const struct model *model)
+{
+	size_t kept = 0, before = tunnels->count;
+	for (size_t i = 0; i < before; i++) {
+		struct tunnel_entry entry = tunnels->entries[i];
+		if (!in_model(model, entry.name))
+			continue;
+		tunnels->entries[i] = tunnels->entries[kept];
+		tunnels->entries[kept++] = entry;
+	}
+	/* What goes now stands behind the rest. The run data point to it until there are new ones. */
+	tunnels->count = kept;
+	if (publish(tunnels) < 0) {
+		tunnels->count = before;
+		return;
+	}
+	for (size_t i = kept; i < before; i++)
+		free_entry(&tunnels->entries[i]);
+}

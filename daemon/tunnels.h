@@ -1,0 +1,23 @@
+/* Tunnels, as main keeps them: keys, what is known of endpoints and of who is
+ * dead, and the listener for foreign changes. Gives the run data that the
+ * compiler makes tunnels from. */
+#pragma once
+
+#include "runtime.h"
+#include "tunnel_keys.h"
+
+struct tunnels;
+
+/* 0 or -errno. runtime stays the caller's, and is told of every change. */
+int tunnels_open(const char *state_dir, struct runtime *runtime, struct tunnels **ret_tunnels);
+void tunnels_close(struct tunnels **tunnels);
+struct tunnel_kernel *tunnels_kernel(struct tunnels *tunnels);
+const struct tunnel_keys *tunnels_keys(const struct tunnels *tunnels);
+/* "kernel" or "userspace". */
+const char *tunnels_backend(struct tunnels *tunnels);
+/* Before model is compiled: keys that are missing are made. What was known stays, so that going back works. */
+int tunnels_prepare(struct tunnels *tunnels, const struct model *model, struct arena *arena, const char **ret_error);
+/* model is in force: forget what it does not have. */
+void tunnels_keep_only(struct tunnels *tunnels, const struct model *model);
+/* What of peer is known; NULL when nothing is. */
+const struct peer_run *tunnels_peer(const struct tunnels *tunnels, const char *tunnel, const char *peer);
