@@ -137,6 +137,13 @@ int cmd_show_rules(struct cli *cli)
 	return CLI_DONE;
 }
 
+static const char *handshake_text(struct cli *cli, const json_t *peer)
+{
+	if (!json_is_integer(json_object_get(peer, "handshake_age_seconds")))
+		return "never";
+	return cli_format(cli, "%s ago", text_age(cli->arena, js_int(peer, "handshake_age_seconds")));
+}
+
 static void add_tunnel(struct cli *cli, struct table *table, const json_t *tunnel, const json_t *peer)
 {
 	bool active = js_bool(tunnel, "active");
@@ -144,16 +151,25 @@ static void add_tunnel(struct cli *cli, struct table *table, const json_t *tunne
 	table_cell(table, active ? TONE_GOOD : TONE_WARN, active ? "active" : "not active");
 	table_cell(table, TONE_PLAIN, js_any(cli, tunnel, "listen"));
 	table_cell(table, TONE_PLAIN, js_any(cli, tunnel, "addresses"));
+	table_cell(table, TONE_PLAIN, js_text(tunnel, "backend"));
 	table_cell(table, TONE_PLAIN, js_text(peer, "name"));
-	table_cell(table, TONE_PLAIN, js_text(peer, "endpoint"));
+	if (!peer)
+		return;
+	const char *now = js_text(peer, "endpoint_now");
+	bool up = js_bool(peer, "up");
+	table_cell(table, up ? TONE_GOOD : TONE_BAD, up ? "up" : "down");
+	table_cell(table, TONE_PLAIN, *now ? now : js_text(peer, "endpoint"));
+	table_cell(table, TONE_PLAIN, handshake_text(cli, peer));
+	table_cell(table, TONE_PLAIN, text_bytes(cli->arena, js_int(peer, "received")));
+	table_cell(table, TONE_PLAIN, text_bytes(cli->arena, js_int(peer, "sent")));
 	table_cell(table, TONE_PLAIN, js_any(cli, peer, "allowed_ips"));
-	table_cell(table, TONE_DIM, js_text(peer, "public_key"));
+	table_cell(table, TONE_DIM, js_text(peer, "why"));
 }
 
 int cmd_show_tunnels(struct cli *cli)
 {
-	static const char *const titles[] = {"tunnel", "state",	   "port",	 "addresses",  "peer",
-					     "endpoint",      "allowed IPs", "public key", NULL};
+	static const char *const titles[] = {"tunnel",   "state",     "port",     "addresses", "backend",     "peer", "peer is",
+					     "endpoint", "handshake", "received", "sent",      "allowed IPs", "why",  NULL};
 	cleanup_json json_t *list = NULL;
 	const json_t *item, *peer;
 	size_t i, j;
@@ -161,7 +177,7 @@ int cmd_show_tunnels(struct cli *cli)
 	if (result != CLI_DONE || !list)
 		return result;
 	struct table *table = table_new(cli);
-	add_columns(table, titles, "llrlllll");
+	add_columns(table, titles, "llrllllllrrll");
 	json_array_foreach(list, i, item) {
 		const json_t *peers = json_object_get(item, "peers");
 		json_array_foreach(peers, j, peer)
@@ -171,6 +187,8 @@ int cmd_show_tunnels(struct cli *cli)
 	}
 	table_print(table, "no tunnels");
 	json_array_foreach(list, i, item) {
+		if (*js_text(item, "public_key"))
+			cli_line(cli, "%s: our public key is %s", js_text(item, "name"), js_text(item, "public_key"));
 		if (!js_bool(item, "active") && *js_text(item, "why"))
 			cli_line(cli, "%s: not active: %s", js_text(item, "name"), js_text(item, "why"));
 	}

@@ -116,6 +116,13 @@ static void look_at_kernel(struct status *status)
 			"the kernel's rules are not those of the configuration");
 }
 
+static void look_at_tunnels(struct status *status)
+{
+	const json_t *tunnels = json_object_get(status->answer, "tunnels");
+	if (*js_text(tunnels, "why"))
+		trouble(status, "edgectl show tunnels", "%s", js_text(tunnels, "why"));
+}
+
 static void look_at_roles(struct status *status)
 {
 	const json_t *role;
@@ -163,6 +170,14 @@ static void print_verdict(struct status *status)
 	}
 }
 
+static void print_tunnels(struct cli *cli, const json_t *tunnels)
+{
+	const char *backend = js_text(tunnels, "backend");
+	if (js_int(tunnels, "total"))
+		cli_line(cli, "  tunnels   %" PRId64 ": %" PRId64 " up, by %s", js_int(tunnels, "total"), js_int(tunnels, "up"),
+			 strcmp(backend, "kernel") == 0 ? "the kernel" : "wireguard-go");
+}
+
 static void print_figures(struct status *status)
 {
 	struct cli *cli = status->cli;
@@ -181,6 +196,7 @@ static void print_figures(struct status *status)
 		 js_int(planes, "kernel"), js_int(planes, "proxy"));
 	cli_line(cli, "  nodes     %" PRId64 " up, %" PRId64 " down, %" PRId64 " draining", js_int(nodes, "up"),
 		 js_int(nodes, "down"), js_int(nodes, "draining"));
+	print_tunnels(cli, json_object_get(answer, "tunnels"));
 	cli_line(cli, "  kernel    %s, %s, generation %" PRId64, js_bool(kernel, "in_sync") ? "in sync" : "NOT in sync",
 		 js_bool(kernel, "owner") ? "table protected from other tools" : "table not protected (repaired when changed)",
 		 js_int(kernel, "generation"));
@@ -224,6 +240,7 @@ int cmd_status(struct cli *cli)
 	look_at_pending(&status);
 	look_at_kernel(&status);
 	look_at_roles(&status);
+	look_at_tunnels(&status);
 	look_at_backends(&status);
 	print_verdict(&status);
 	fputc('\n', cli->out);

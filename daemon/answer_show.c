@@ -2,6 +2,8 @@
  * the server's state and changes nothing. */
 #include "answer_show.h"
 
+#include "tunnel_watch.h"
+
 #include "../rules/ask/ask.h"
 #include "../rules/ask/question.h"
 #include "../rules/state/compile.h"
@@ -31,8 +33,7 @@ void answer_fill(struct server *server, struct request *request, struct show *sh
 	*show = (struct show){.model = engine_model(server->engine),
 			      .run = runtime_view(server->runtime, now),
 			      .desired = engine_desired(server->engine),
-			      .now = now,
-			      .tunnels_why = "tunnels are not part of this version yet"};
+			      .now = now};
 	show->health = runtime_health(server->runtime, &show->health_count);
 	struct counter_value *values;
 	if (server->kernel->ops->counters(server->kernel, request->arena, &values, &show->counter_count) == 0)
@@ -75,10 +76,6 @@ static json_t *status_inactive(const struct model *model)
 		headers += model->forwards[i].proxy_protocol != PROXY_NONE && model->forwards[i].via != VIA_PROXY;
 		syn += model->forwards[i].synproxy == TOGGLE_ON;
 	}
-	if (model && model->tunnel_count)
-		json_array_append_new(list, json_pack("{s:s, s:s}", "section", "wireguard", "why",
-						      "tunnels are not part of this version yet: nodes behind one "
-						      "count as down"));
 	if (headers)
 		json_array_append_new(list, json_pack("{s:s, s:s}", "section", "forwards.*.via", "why",
 						      "the kernel path for the PROXY header is not part of this "
@@ -119,6 +116,20 @@ static json_t *status_nodes(const struct show *show)
 	return json_pack("{s:i, s:i, s:i}", "up", up, "down", down, "draining", (int)show->run->draining_count);
 }
 
+static json_t *status_tunnels(struct server *server)
+{
+	const struct model *model = engine_model(server->engine);
+	const struct tunnel_list *seen = engine_tunnels(server->engine, false);
+	int up = 0, total = model ? (int)model->tunnel_count : 0;
+	for (int i = 0; i < total; i++) {
+		const struct tunnel_state *tunnel = tunnel_find(seen, model->tunnels[i].name);
+		up += tunnel && tunnel->up && !tunnel->broken && !tunnel->foreign;
+	}
+	/* Which backend is tried out only where there is something to make with it. */
+	return json_pack("{s:i, s:i, s:s?, s:s?}", "total", total, "up", up, "backend",
+			 total ? tunnels_backend(server->tunnels) : NULL, "why", tunnel_watch_error(server));
+}
+
 void answer_status(struct server *server, struct request *request)
 {
 	struct show show = {.model = engine_model(server->engine), .run = runtime_view(server->runtime, server_now())};
@@ -136,14 +147,15 @@ void answer_status(struct server *server, struct request *request)
 	if (server->closed_why)
 		json_array_insert_new(warnings, 0, show_text(server->closed_why));
 	const struct state *desired = engine_desired(server->engine);
-	json_t *json = json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:{s:i, s:i}, s:{s:b, s:I, s:b}, s:o, s:o, s:{s:i, "
+	json_t *json = json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:{s:i, s:i}, s:{s:b, s:I, s:b}, s:o, s:o, s:o, s:{s:i, "
 				 "s:i, s:i}}",
 				 "version", EDGED_VERSION, "revision", (int)server->revision, "applied_at",
 				 show_time(server->applied_at), "pending", status_pending(server), "warnings", warnings,
 				 "inactive", status_inactive(show.model), "planes", "kernel", kernel, "proxy", proxy,
 				 "kernel", "owner", desired && desired->owner, "generation",
 				 (json_int_t)engine_generation(server->engine), "in_sync",
-				 engine_in_sync(server->engine), "roles", status_roles(server), "nodes",
+				 engine_in_sync(server->engine), "roles", status_roles(server), "tunnels",
+				 status_tunnels(server), "nodes",
 				 status_nodes(&show), "forwards", "total", total, "up", total - down, "down", down);
 	respond_json(server, request->id, 200, json);
 }
@@ -172,6 +184,9 @@ void answer_tunnels(struct server *server, struct request *request)
 	if (!answer_ready(server, request))
 		return;
 	answer_fill(server, request, &show);
+	show.tunnels = engine_tunnels(server->engine, true);
+	show.tunnels_why = tunnel_watch_error(server);
+	show.peers = tunnels_peers(server->tunnels, request->arena, &show.peer_count);
 	respond_json(server, request->id, 200, show_tunnels(&show));
 }
 

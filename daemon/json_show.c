@@ -1,4 +1,4 @@
-/* Nodes, tunnels, bans and the history as JSON. Like all of json_show it only
+/* Nodes, bans and the history as JSON. Like all of json_show it only
  * looks at what it is given. */
 #include "json_show.h"
 
@@ -111,53 +111,6 @@ json_t *show_nodes(const struct show *show)
 		fine = part_append(list, node_json(show, &model->nodes[i], in_pool));
 	}
 	free(in_pool);
-	return part_done(list, fine);
-}
-
-static json_t *peer_json(struct arena *arena, const struct peer *peer)
-{
-	char prefix[PREFIX_TEXT_MAX];
-	const char *endpoint = NULL;
-	if (peer->endpoint_host) {
-		bool v6 = strchr(peer->endpoint_host, ':');
-		endpoint = arena_printf(arena, v6 ? "[%s]:%u" : "%s:%u", peer->endpoint_host, peer->endpoint_port);
-	}
-	json_t *allowed = json_array();
-	bool fine = allowed;
-	for (size_t i = 0; fine && i < peer->allowed_ip_count; i++)
-		fine = part_append_text(allowed, prefix_format(&peer->allowed_ips[i], prefix));
-	json_t *json = json_object();
-	fine = part_put(json, "allowed_ips", part_done(allowed, fine)) && part_put_text(json, "name", peer->name) &&
-	       part_put_text(json, "endpoint", endpoint) &&
-	       part_put_text(json, "public_key", value_print_public_key(arena, peer->public_key));
-	return part_done(json, fine);
-}
-
-static json_t *tunnel_json(const struct show *show, struct arena *arena, const struct tunnel *tunnel)
-{
-	json_t *addresses = json_array(), *peers = json_array();
-	bool fine = addresses && peers;
-	for (size_t i = 0; fine && i < tunnel->address_count; i++)
-		fine = part_append_text(addresses, interface_text(arena, &tunnel->addresses[i]));
-	for (size_t i = 0; fine && i < tunnel->peer_count; i++)
-		fine = part_append(peers, peer_json(arena, &tunnel->peers[i]));
-	json_t *json = json_object();
-	/* Both are given away, whatever becomes of the first. */
-	bool added = part_put(json, "addresses", addresses);
-	added = part_put(json, "peers", peers) && added;
-	fine = fine && added && part_put_text(json, "name", tunnel->name) &&
-	       part_put_number(json, "listen", tunnel->listen) && part_put_bool(json, "active", !show->tunnels_why) &&
-	       part_put_text(json, "why", show->tunnels_why);
-	return part_done(json, fine);
-}
-
-json_t *show_tunnels(const struct show *show)
-{
-	cleanup_arena struct arena *arena = arena_new();
-	json_t *list = json_array();
-	bool fine = arena && list;
-	for (size_t i = 0; fine && i < show->model->tunnel_count; i++)
-		fine = part_append(list, tunnel_json(show, arena, &show->model->tunnels[i]));
 	return part_done(list, fine);
 }
 

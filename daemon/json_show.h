@@ -38,6 +38,13 @@ struct show_dynamic {
 	size_t count;
 };
 
+/* Health of a tunnel's peer. */
+struct show_peer {
+	const char *tunnel, *peer;
+	bool up;
+	const char *why; /* which check failed; or what is well */
+};
+
 struct show_revision {
 	uint32_t revision;
 	uint64_t time; /* seconds since the epoch */
@@ -58,7 +65,10 @@ struct show {
 	size_t use_count;
 	const struct show_dynamic *dynamics;
 	size_t dynamic_count;
-	const char *tunnels_why; /* why tunnels are not active; NULL: they are */
+	const struct tunnel_list *tunnels; /* as observed; NULL: none is there */
+	const char *tunnels_why;           /* why one that is not there is not; NULL: nobody knows */
+	const struct show_peer *peers;     /* in any order */
+	size_t peer_count;
 };
 
 json_t *show_forwards(const struct show *show);

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LOOK_SECONDS 5
+#define LOOK_SECONDS 2
 
 struct tunnel_watch {
 	struct event *netlink, *look;
@@ -31,7 +31,9 @@ static void on_look(evutil_socket_t fd, short what, void *context)
 	(void)fd;
 	(void)what;
 	struct server *server = context;
-	if (engine_tunnels_differ(server->engine))
+	bool differ = engine_tunnels_differ(server->engine);
+	tunnels_note(server->tunnels, engine_model(server->engine), engine_tunnels(server->engine, false));
+	if (differ)
 		server_refresh_soon(server);
 }
 
@@ -84,6 +86,7 @@ void tunnel_watch_close(struct server *server)
 void tunnel_watch_tell(struct server *server, const char *error)
 {
 	struct tunnel_watch *watch = server->tunnel_watch;
+	tunnels_note(server->tunnels, engine_model(server->engine), engine_tunnels(server->engine, false));
 	if (error && (!watch->error || strcmp(watch->error, error) != 0))
 		log_error("tunnel", "%s; trying again every %d seconds", error, LOOK_SECONDS);
 	if (!error && watch->error)

@@ -9,6 +9,8 @@
 struct peer_entry {
 	char *name;
 	struct peer_run run; /* .peer is name */
+	bool up;
+	char why[120]; /* of up: which check failed, or what is well */
 };
 
 struct tunnel_entry {
@@ -110,42 +112,22 @@ const struct peer_run *tunnels_peer(const struct tunnels *tunnels, const char *t
 	return entry ? &entry->run : NULL;
 }
 
-static int add(struct tunnels *tunnels, const char *name, struct tunnel_entry **ret_entry)
+const struct show_peer *tunnels_peers(const struct tunnels *tunnels, struct arena *arena, size_t *ret_count)
 {
-	struct tunnel_entry *entries = reallocarray(tunnels->entries, tunnels->count + 1, sizeof(*entries));
-	if (!entries)
-		return -ENOMEM;
-	tunnels->entries = entries;
-	struct tunnel_entry entry = {.name = strdup(name)};
-	if (!entry.name)
-		return -ENOMEM;
-	entries[tunnels->count] = entry;
-	*ret_entry = &entries[tunnels->count++];
-	return 0;
-}
-
-static int add_peer(struct tunnel_entry *entry, const char *name, struct peer_entry **ret_peer)
-{
-	struct peer_entry *peers = reallocarray(entry->peers, entry->count + 1, sizeof(*peers));
-	if (!peers)
-		return -ENOMEM;
-	entry->peers = peers;
-	struct peer_entry peer = {.name = strdup(name)};
-	if (!peer.name)
-		return -ENOMEM;
-	peer.run.peer = peer.name;
-	peers[entry->count] = peer;
-	*ret_peer = &peers[entry->count++];
-	return 0;
-}
-
-static int prepare_peer(const struct tunnels *tunnels, struct tunnel_entry *entry, const struct peer *peer)
-{
-	struct peer_entry *known = find_peer(entry, peer->name);
-	int r = known ? 0 : add_peer(entry, peer->name, &known);
-	if (r == 0 && peer->preshared_key && tunnel_key_is_zero(known->run.preshared))
-		r = tunnel_keys_preshared(tunnels->keys, entry->name, peer->name, known->run.preshared);
-	return r;
+	size_t count = 0;
+	for (size_t i = 0; i < tunnels->count; i++)
+		count += tunnels->entries[i].count;
+	struct show_peer *peers = arena_array(arena, count + 1, struct show_peer);
+	*ret_count = 0;
+	for (size_t i = 0; peers && i < tunnels->count; i++) {
+		const struct tunnel_entry *entry = &tunnels->entries[i];
+		for (size_t j = 0; j < entry->count; j++)
+			peers[(*ret_count)++] = (struct show_peer){.tunnel = entry->name,
+								   .peer = entry->peers[j].name,
+								   .up = entry->peers[j].up,
+								   .why = arena_strdup(arena, entry->peers[j].why)};
+	}
+	return peers;
 }
 
 /* The lists as the run data wants them. */
@@ -175,6 +157,65 @@ static int publish(struct tunnels *tunnels)
 	tunnels->peer_view = peer_view;
 	runtime_set_tunnels(tunnels->runtime, view, tunnels->count);
 	return 0;
+}
+
+static void note_peer(struct peer_entry *entry, const struct tunnel_peer *seen)
+{
+	if (!entry || !seen || seen->endpoint.family == FAMILY_NONE)
+		return;
+	entry->run.seen = seen->endpoint;
+	entry->run.seen_port = seen->endpoint_port;
+}
+
+void tunnels_note(struct tunnels *tunnels, const struct model *model, const struct tunnel_list *seen)
+{
+	for (size_t i = 0; model && i < model->tunnel_count; i++) {
+		const struct tunnel *tunnel = &model->tunnels[i];
+		const struct tunnel_state *state = tunnel_find(seen, tunnel->name);
+		const struct tunnel_entry *entry = find(tunnels, tunnel->name);
+		for (size_t j = 0; state && j < tunnel->peer_count; j++)
+			note_peer(find_peer(entry, tunnel->peers[j].name),
+				  tunnel_find_peer(state, tunnel->peers[j].public_key));
+	}
+	(void)publish(tunnels);
+}
+
+static int add(struct tunnels *tunnels, const char *name, struct tunnel_entry **ret_entry)
+{
+	struct tunnel_entry *entries = reallocarray(tunnels->entries, tunnels->count + 1, sizeof(*entries));
+	if (!entries)
+		return -ENOMEM;
+	tunnels->entries = entries;
+	struct tunnel_entry entry = {.name = strdup(name)};
+	if (!entry.name)
+		return -ENOMEM;
+	entries[tunnels->count] = entry;
+	*ret_entry = &entries[tunnels->count++];
+	return 0;
+}
+
+static int add_peer(struct tunnel_entry *entry, const char *name, struct peer_entry **ret_peer)
+{
+	struct peer_entry *peers = reallocarray(entry->peers, entry->count + 1, sizeof(*peers));
+	if (!peers)
+		return -ENOMEM;
+	entry->peers = peers;
+	struct peer_entry peer = {.name = strdup(name), .why = "not looked at yet"};
+	if (!peer.name)
+		return -ENOMEM;
+	peer.run.peer = peer.name;
+	peers[entry->count] = peer;
+	*ret_peer = &peers[entry->count++];
+	return 0;
+}
+
+static int prepare_peer(const struct tunnels *tunnels, struct tunnel_entry *entry, const struct peer *peer)
+{
+	struct peer_entry *known = find_peer(entry, peer->name);
+	int r = known ? 0 : add_peer(entry, peer->name, &known);
+	if (r == 0 && peer->preshared_key && tunnel_key_is_zero(known->run.preshared))
+		r = tunnel_keys_preshared(tunnels->keys, entry->name, peer->name, known->run.preshared);
+	return r;
 }
 
 static int prepare(struct tunnels *tunnels, const struct tunnel *tunnel)

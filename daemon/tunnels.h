@@ -3,6 +3,7 @@
  * compiler makes tunnels from. */
 #pragma once
 
+#include "json_show.h"
 #include "runtime.h"
 #include "tunnel_keys.h"
 
@@ -19,5 +20,9 @@ const char *tunnels_backend(struct tunnels *tunnels);
 int tunnels_prepare(struct tunnels *tunnels, const struct model *model, struct arena *arena, const char **ret_error);
 /* model is in force: forget what it does not have. */
 void tunnels_keep_only(struct tunnels *tunnels, const struct model *model);
+/* What was observed: where peers are. A device that is made anew starts there. */
+void tunnels_note(struct tunnels *tunnels, const struct model *model, const struct tunnel_list *seen);
 /* What of peer is known; NULL when nothing is. */
 const struct peer_run *tunnels_peer(const struct tunnels *tunnels, const char *tunnel, const char *peer);
+/* Health of all peers, in arena. */
+const struct show_peer *tunnels_peers(const struct tunnels *tunnels, struct arena *arena, size_t *ret_count);

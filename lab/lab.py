@@ -17,7 +17,7 @@ import sys
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(TOP, "tests", "netns"))
 
-from harness import CLIENT, FLOATING, NODES, OPERATOR, Edged, Network, ip, until  # noqa: E402
+from harness import CLIENT, FAR_NODE, FLOATING, NODES, OPERATOR, Edged, Network, ip, join_tunnel, until  # noqa: E402
 from harness.namespace import process_started  # noqa: E402
 
 
@@ -38,6 +38,11 @@ class Lab:
         print("Starting edged on examples/edged.yaml ...", flush=True)
         edged = Edged(network.edge, self.folder).start()
         edged.wait_forwards_up("http", "https", "git-ssh")
+        print("Bringing up the third node behind its WireGuard tunnel, with wg-quick ...", flush=True)
+        node = network.nodes[FAR_NODE[0]].space
+        ip("-n", node.name, "address", "del", f"{FAR_NODE[1]}/32", "dev", "lo")
+        join_tunnel(node, self.folder, edged.show("show", "tunnels")[0]["public_key"])
+        edged.wait_backends("https", 3)
 
     def recorded(self):
         """(pid, start) of what was started and still runs, the youngest first."""
@@ -81,6 +86,10 @@ class Lab:
         self.run("internet", f"socat -T 1 -,ignoreeof!!STDOUT TCP:{FLOATING}:30022,bind={CLIENT}", CLIENT)
         self.say(f"A pod on {node} calls the public address (hairpin):")
         self.run(node, f"curl -sSk -m 5 https://{FLOATING}/", f'"client":"{address}"')
+        self.say("The third node is behind a WireGuard tunnel; requests reach it as they reach the others:")
+        self.run(None, f"{self.edgectl()} show tunnels", "k8s-3")
+        self.run("internet", f"sh -c 'for i in 1 2 3; do curl -sS -m 5 --interface {CLIENT} http://{FLOATING}/; done'",
+                 '"node":"k8s-3"')
         self.say("Whatever is not in the configuration is dropped: the Kubernetes API from the internet, a dashboard,")
         self.run("internet", f"curl -sSk -m 2 --interface {CLIENT} https://{FLOATING}:6443/", "timed out", status=28)
         self.run("internet", f"curl -sSk -m 2 --interface {CLIENT} https://{FLOATING}:8443/", "timed out", status=28)

@@ -18,7 +18,8 @@ struct tunnel_secrets {
 };
 
 struct tunnel_kernel_ops {
-	/* Every device that edged has made, and whatever has a name that `like` has; sorted by name. The list owns its arena. */
+	/* Every device that edged has made, and whatever has a name that `like` has; sorted by name. The list owns its
+	 * arena. */
 	int (*observe)(struct tunnel_kernel *kernel, const struct tunnel_list *like, struct tunnel_list *ret_list);
 	/* Tunnel steps, in the diff's order. */
 	int (*commit)(struct tunnel_kernel *kernel, const struct step *steps, size_t count, struct commit_error *ret_error);

@@ -177,7 +177,7 @@ static void become(const char *device, int alive)
 	static const struct rlimit no_core = {0, 0};
 	char *arguments[] = {(char *)PROGRAM, (char *)"-f", (char *)device, NULL};
 	char *environment[] = {(char *)"LOG_LEVEL=error", (char *)"PATH=/usr/bin:/bin",
-			       (char *)"WG_I_PREFER_BUGGY_USERSPACE_TO_POLISHED_KMOD=1", NULL};
+			       (char *)"WG_PROCESS_FOREGROUND=1", NULL};
 	int null = open("/dev/null", O_RDWR);
 	setsid();
 	setrlimit(RLIMIT_CORE, &no_core);

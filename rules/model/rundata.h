@@ -35,6 +35,8 @@ struct peer_run {
 	const char *peer;
 	uint8_t preshared[32]; /* fingerprint of its preshared key (rules/state/tunnel.h); zeros: none */
 	struct addr endpoint;  /* what its endpoint's name resolved to; FAMILY_NONE: not yet */
+	struct addr seen;      /* where its packets last came from; FAMILY_NONE: never seen */
+	uint16_t seen_port;
 	bool dead;             /* no handshake for too long */
 };
 

@@ -53,6 +53,11 @@ static int compile_peer(struct arena *arena, const struct peer *peer, const stru
 		made.endpoint = run->endpoint;
 	if (made.endpoint.family != FAMILY_NONE)
 		made.endpoint_port = peer->endpoint_port;
+	else if (run) {
+		/* It calls us, or its name is not resolved: where it was last seen is better than nothing. */
+		made.endpoint = run->seen;
+		made.endpoint_port = run->seen_port;
+	}
 	int r = copy_prefixes(arena, peer->allowed_ips, peer->allowed_ip_count, &made.allowed);
 	if (r == 0)
 		*ret_peer = made;
@@ -62,8 +67,8 @@ static int compile_peer(struct arena *arena, const struct peer *peer, const stru
 static bool is_covered(const struct tunnel *tunnel, const struct prefix *prefix)
 {
 	for (size_t i = 0; i < tunnel->address_count; i++) {
-		if (tunnel->addresses[i].length <= prefix->length &&
-		    prefix_contains(&tunnel->addresses[i], &prefix->addr))
+		struct prefix network = prefix_of(&tunnel->addresses[i].addr, tunnel->addresses[i].length);
+		if (network.length <= prefix->length && prefix_contains(&network, &prefix->addr))
 			return true;
 	}
 	return false;

@@ -207,6 +207,8 @@ static void print_step_rule(struct text *text, const struct step *step)
 static void print_step(struct text *text, const struct step *step)
 {
 	text_add(text, "%s", step_names[step->kind]);
+	if (step->kind >= STEP_FIRST_TUNNEL)
+		print_tunnel_step(text, step);
 	switch (step->kind) {
 	case STEP_SET_SYSCTL:
 		text_add(text, " %s = %s", step->sysctl->name, step->sysctl->value);
@@ -216,6 +218,7 @@ static void print_step(struct text *text, const struct step *step)
 		text_add(text, "%s", step->owner ? " owner,persist" : "");
 		break;
 	case STEP_DELETE_TABLE:
+	case STEP_DELETE_TUNNEL ... STEP_ADD_ROUTE:
 		break;
 	case STEP_DELETE_RULE:
 	case STEP_ADD_RULE:
@@ -251,18 +254,6 @@ static void print_step(struct text *text, const struct step *step)
 	case STEP_DELETE_COUNTER:
 	case STEP_ADD_COUNTER:
 		text_add(text, " %s", step->counter->name);
-		break;
-	case STEP_DELETE_TUNNEL:
-	case STEP_ADD_TUNNEL:
-	case STEP_SET_TUNNEL:
-	case STEP_DELETE_PEER:
-	case STEP_SET_PEER:
-	case STEP_DELETE_ROUTE:
-	case STEP_DELETE_ADDRESS:
-	case STEP_SET_LINK:
-	case STEP_ADD_ADDRESS:
-	case STEP_ADD_ROUTE:
-		print_tunnel_step(text, step);
 		break;
 	case STEP_KINDS:
 		break;

@@ -35,7 +35,8 @@ blocklists:
 
 STATUS = {
     "version": "0.1.0", "revision": 12, "applied_at": "2025-03-01T12:30:00Z", "pending": None, "warnings": [],
-    "inactive": [{"section": "wireguard", "why": "tunnels are not built in yet"}],
+    "inactive": [{"section": "forwards.*.synproxy", "why": "synproxy is not built in yet"}],
+    "tunnels": {"total": 2, "up": 1, "backend": "userspace", "why": None},
     "planes": {"kernel": 0, "proxy": 3},
     "kernel": {"owner": True, "generation": 42, "in_sync": True},
     "roles": [{"name": "main", "pid": 100, "state": "running"}, {"name": "proxy-0", "pid": 101, "state": "running"},
@@ -80,11 +81,14 @@ RULES = [
      "limit": "10/second burst 20", "action": "reject", "packets": 123456789, "bytes": 1, "limited": 7, "line": 80,
      "file": "edged.yaml", "reason": "no mail from the cluster"},
 ]
-TUNNELS = [{"name": "wg0", "listen": 51820, "addresses": ["198.18.88.1/24"], "active": False,
-            "why": "tunnels are not built in yet",
+TUNNELS = [{"name": "wg0", "listen": 51820, "addresses": ["198.18.88.1/24"], "active": True, "why": None,
+            "public_key": "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=", "backend": "userspace", "mtu": 1420,
             "peers": [{"name": "k8s-3", "endpoint": "node3.example.net:51820", "allowed_ips": ["198.18.88.13/32"],
-                       "public_key": "HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw="}]},
-           {"name": "wg1", "listen": 51821, "addresses": [], "active": True, "why": None, "peers": []}]
+                       "public_key": "HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=", "preshared_key": False,
+                       "keepalive_seconds": 25, "endpoint_now": "198.51.101.13:51820", "handshake_age_seconds": 61,
+                       "received": 1500, "sent": 3000, "up": True, "why": "handshake 61 s ago"}]},
+           {"name": "wg1", "listen": 51821, "addresses": [], "active": False, "why": "the device is not there",
+            "public_key": None, "backend": None, "mtu": 0, "peers": []}]
 LIMITS = [{"forward": "https", "limit": "new_per_source", "value": "50/second burst 100", "family": "ipv4",
            "sources": 12, "size": 65536, "dropped": 17},
           {"forward": "https", "limit": "open_per_source", "value": "400", "family": "ipv6", "sources": 65536,

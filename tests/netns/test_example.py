@@ -131,7 +131,7 @@ def test_status_says_what_is_and_what_is_not(example):
     status = example.edged.show("status")
     assert status["nodes"] == {"up": 2, "down": 1, "draining": 0}
     assert status["forwards"]["total"] == 4
-    assert "wireguard" in [entry["section"] for entry in status["inactive"]], "tunnels are not active yet, and it says so"
+    assert (status["tunnels"]["total"], status["tunnels"]["up"], status["tunnels"]["why"]) == (1, 1, None)
     assert status["pending"] is None and status["kernel"]["in_sync"]
     down = [node for node in example.edged.show("show", "nodes") if node["name"] == "k8s-3"][0]
     assert all(not port["up"] and port["why"] for port in down["ports"])

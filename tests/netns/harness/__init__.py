@@ -9,3 +9,4 @@ from .namespace import Namespace, ip, sweep  # noqa: F401
 from .network import (CLIENT, CLIENT6, CLIENT6_OTHER, EDGE_LAN, EDGE_LAN6, EDGE_WAN, EDGE_WAN6, FAR_NODE,  # noqa: F401
                       FLOATING, NODES, OPERATOR, SCANNER, SCANNER6, Network)
 from .wait import Timeout, stays, until  # noqa: F401
+from .wireguard import FAR_NODE_KEY, WireguardPeer, join_tunnel, wg_show  # noqa: F401

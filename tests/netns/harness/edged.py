@@ -17,6 +17,7 @@ import uuid
 
 from .namespace import process_alive
 from .wait import until
+from .wireguard import within_folder
 
 TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
 BUILD = os.environ.get("EDGED_BUILD", os.path.join(TOP, "build"))
@@ -50,6 +51,7 @@ class Edged:
         self.runtime_dir, self.log = os.path.join(folder, "run"), os.path.join(folder, "edged.log")
         self.config, self.socket = os.path.join(self.etc, "edged.yaml"), os.path.join(self.runtime_dir, "api.sock")
         self.supervisor_state = os.path.join(folder, "supervisor.json")
+        self.wireguard_folder = os.path.join(folder, "wireguard")
         self.process = None
         for path in (self.etc, self.state_dir, self.runtime_dir):
             os.makedirs(path, mode=0o755, exist_ok=True)
@@ -80,6 +82,9 @@ class Edged:
                 os.unlink(self.supervisor_state)
             command = [sys.executable, os.path.join(TOP, "lab", "supervisor.py"), "--state", self.supervisor_state,
                        "--watchdog", "30", "--delay", str(self.restart_delay), "--", *command]
+        # Userspace WireGuard has its sockets in one folder of the machine: each edged here has one of its own.
+        os.makedirs(self.wireguard_folder, exist_ok=True)
+        command = within_folder(self.wireguard_folder, command)
         if self.boot_id:
             # `ip netns exec` gives it mounts of its own, so this reaches nobody else.
             command = ["sh", "-c", 'mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"', self.boot_id, *command]

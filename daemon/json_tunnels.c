@@ -1,0 +1,110 @@
+/* Tunnels as JSON: what is configured, and what was observed of it. Public
+ * keys only: no secret ever comes here. */
+#include "json_show.h"
+
+#include "json_parts.h"
+
+#include "../rules/model/values.h"
+
+#include <string.h>
+
+static const char *endpoint_text(struct arena *arena, const char *host, uint16_t port)
+{
+	return arena_printf(arena, strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, port);
+}
+
+static const struct show_peer *find_health(const struct show *show, const char *tunnel, const char *peer)
+{
+	for (size_t i = 0; i < show->peer_count; i++) {
+		if (strcmp(show->peers[i].tunnel, tunnel) == 0 && strcmp(show->peers[i].peer, peer) == 0)
+			return &show->peers[i];
+	}
+	return NULL;
+}
+
+static json_t *handshake_age(const struct show *show, const struct tunnel_peer *seen)
+{
+	if (!seen || !seen->handshake)
+		return json_null();
+	return json_integer(show->now > seen->handshake ? (json_int_t)(show->now - seen->handshake) : 0);
+}
+
+static bool put_seen(json_t *json, const struct show *show, struct arena *arena, const struct tunnel_peer *seen)
+{
+	char address[ADDR_TEXT_MAX];
+	const char *now = NULL;
+	if (seen && seen->endpoint.family != FAMILY_NONE)
+		now = endpoint_text(arena, addr_format(&seen->endpoint, address), seen->endpoint_port);
+	return part_put_text(json, "endpoint_now", now) &&
+	       part_put(json, "handshake_age_seconds", handshake_age(show, seen)) &&
+	       part_put_number(json, "received", seen ? seen->received : 0) &&
+	       part_put_number(json, "sent", seen ? seen->sent : 0);
+}
+
+static json_t *peer_json(const struct show *show, struct arena *arena, const struct tunnel *tunnel,
+			 const struct peer *peer, const struct tunnel_peer *seen)
+{
+	char prefix[PREFIX_TEXT_MAX];
+	const char *endpoint = NULL;
+	if (peer->endpoint_host)
+		endpoint = endpoint_text(arena, peer->endpoint_host, peer->endpoint_port);
+	json_t *allowed = json_array();
+	bool fine = allowed;
+	for (size_t i = 0; fine && i < peer->allowed_ip_count; i++)
+		fine = part_append_text(allowed, prefix_format(&peer->allowed_ips[i], prefix));
+	json_t *json = json_object();
+	const struct show_peer *health = find_health(show, tunnel->name, peer->name);
+	fine = part_put(json, "allowed_ips", part_done(allowed, fine)) && part_put_text(json, "name", peer->name) &&
+	       part_put_text(json, "endpoint", endpoint) &&
+	       part_put_text(json, "public_key", value_print_public_key(arena, peer->public_key)) &&
+	       part_put_bool(json, "preshared_key", peer->preshared_key) &&
+	       part_put_number(json, "keepalive_seconds", peer->keepalive / 1000) && put_seen(json, show, arena, seen) &&
+	       part_put_bool(json, "up", health && health->up) &&
+	       part_put_text(json, "why", health ? health->why : "not looked at yet");
+	return part_done(json, fine);
+}
+
+static json_t *peers_json(const struct show *show, struct arena *arena, const struct tunnel *tunnel,
+			  const struct tunnel_state *seen)
+{
+	json_t *peers = json_array();
+	bool fine = peers;
+	for (size_t i = 0; fine && i < tunnel->peer_count; i++) {
+		const struct peer *peer = &tunnel->peers[i];
+		fine = part_append(peers, peer_json(show, arena, tunnel, peer,
+						    seen ? tunnel_find_peer(seen, peer->public_key) : NULL));
+	}
+	return part_done(peers, fine);
+}
+
+static json_t *tunnel_json(const struct show *show, struct arena *arena, const struct tunnel *tunnel)
+{
+	const struct tunnel_state *seen = tunnel_find(show->tunnels, tunnel->name);
+	bool active = seen && seen->up && !seen->broken && !seen->foreign;
+	json_t *addresses = json_array();
+	bool fine = addresses;
+	for (size_t i = 0; fine && i < tunnel->address_count; i++)
+		fine = part_append_text(addresses, interface_text(arena, &tunnel->addresses[i]));
+	json_t *json = json_object();
+	const char *key = active && !tunnel_key_is_zero(seen->public_key) ? value_print_public_key(arena, seen->public_key)
+									   : NULL;
+	const char *why = show->tunnels_why ? show->tunnels_why : "the device is not there";
+	fine = part_put(json, "addresses", part_done(addresses, fine)) &&
+	       part_put(json, "peers", peers_json(show, arena, tunnel, active ? seen : NULL)) &&
+	       part_put_text(json, "name", tunnel->name) && part_put_number(json, "listen", tunnel->listen) &&
+	       part_put_bool(json, "active", active) && part_put_text(json, "why", active ? NULL : why) &&
+	       part_put_text(json, "public_key", key) &&
+	       part_put_text(json, "backend", active ? tunnel_backend_names[seen->backend] : NULL) &&
+	       part_put_number(json, "mtu", active ? seen->mtu : tunnel->mtu);
+	return part_done(json, fine);
+}
+
+json_t *show_tunnels(const struct show *show)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	json_t *list = json_array();
+	bool fine = arena && list;
+	for (size_t i = 0; fine && i < show->model->tunnel_count; i++)
+		fine = part_append(list, tunnel_json(show, arena, &show->model->tunnels[i]));
+	return part_done(list, fine);
+}
