@@ -22,7 +22,7 @@ static int run_role(const struct options *options)
 	if (strcmp(options->role, role_names[ROLE_API]) == 0)
 		return api_main();
 	if (strcmp(options->role, "loader") == 0)
-		return headers_load(options->runtime_dir);
+		return headers_load(options->runtime_dir, 0);
 	log_error("edged", "there is no role \"%s\" (roles are started by edged itself)", options->role);
 	return -1;
 }

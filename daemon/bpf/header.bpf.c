@@ -231,7 +231,7 @@ static __attribute__((noinline)) int options_write(struct __sk_buff *skb, const 
 	options_shift_sack(options, at, ack, by);
 	__s64 change = bpf_csum_diff((__be32 *)before, size & 60, (__be32 *)options->bytes, size & 60, 0);
 	if (change < 0 || bpf_l4_csum_replace(skb, s->tcp + TCP_CHECK, 0, (__u32)change, 0) ||
-	    bpf_skb_store_bytes(skb, s->tcp + (__u32)sizeof(work->tcp), options->bytes, size, 0))
+	    bpf_skb_store_bytes(skb, s->tcp + (__u32)sizeof(work->tcp), options->bytes, seen_count(size, 64), 0))
 		return drop(FLOW_DROP_SHAPE);
 	return number_write(skb, s->tcp, TCP_ACK_NUMBER, s->ack, ack);
 }

@@ -32,6 +32,14 @@ static __always_inline __u16 fold(__u64 sum)
 	return (__u16)sum;
 }
 
+/* A count that is 1 to most (a power of two) already, in a way that the verifier of kernel 6.1 sees it, too. */
+static __always_inline __u32 seen_count(__u32 count, __u32 most)
+{
+	count -= 1;
+	__asm__ volatile("" : "+r"(count));
+	return (count & (most - 1)) + 1;
+}
+
 /* The TCP header of the packet into work. */
 static __attribute__((noinline)) int tcp_load(struct __sk_buff *skb, const struct segment *s, struct work *work)
 {
@@ -40,7 +48,7 @@ static __attribute__((noinline)) int tcp_load(struct __sk_buff *skb, const struc
 		return -1;
 	if (size > WIRE_OPTIONS_MAX)
 		return -1;
-	if (size && bpf_skb_load_bytes(skb, s->tcp + (__u32)sizeof(work->tcp), work->options.bytes, size))
+	if (size && bpf_skb_load_bytes(skb, s->tcp + (__u32)sizeof(work->tcp), work->options.bytes, seen_count(size, 64)))
 		return -1;
 	return 0;
 }
@@ -93,9 +101,9 @@ static __attribute__((noinline)) int segment_write(struct __sk_buff *skb, const 
 	work->tcp.check = tcp_check(skb, s, work, count);
 	if (bpf_skb_store_bytes(skb, s->tcp, &work->tcp, sizeof(work->tcp), BPF_F_RECOMPUTE_CSUM))
 		return -1;
-	if (size && bpf_skb_store_bytes(skb, body, work->options.bytes, size, BPF_F_RECOMPUTE_CSUM))
+	if (size && bpf_skb_store_bytes(skb, body, work->options.bytes, seen_count(size, 64), BPF_F_RECOMPUTE_CSUM))
 		return -1;
-	if (count && bpf_skb_store_bytes(skb, body + size, work->header.bytes, count, BPF_F_RECOMPUTE_CSUM))
+	if (count && bpf_skb_store_bytes(skb, body + size, work->header.bytes, seen_count(count, 128), BPF_F_RECOMPUTE_CSUM))
 		return -1;
 	return length_write(skb, s, end);
 }

@@ -54,8 +54,9 @@ struct headers_flow {
 struct headers;
 
 /* The loader's whole work: mount, load, pin; an older version's programs are replaced, and its maps kept with their
- * entries where their layout is the same. Logs what it does. 0 or -errno. */
-int headers_load(const char *runtime_dir);
+ * entries where their layout is the same. room: for so many flows; 0: for what conntrack can hold. Logs what it does.
+ * 0 or -errno. */
+int headers_load(const char *runtime_dir, uint32_t room);
 /* Remove pins and mount, for `edgectl flush`; needs the loader's rights. What is still attached works on. */
 int headers_unload(const char *runtime_dir);
 

@@ -180,11 +180,10 @@ static void remove_pins(const char *folder, bool all)
 	closedir(dir);
 }
 
-static int load_into(const char *folder, struct header_bpf *object)
+static int load_into(const char *folder, struct header_bpf *object, __u32 room)
 {
 	struct bpf_map *maps[HEADER_MAPS];
 	struct bpf_program *programs[HEADER_PROGRAMS];
-	__u32 room = room_for_flows();
 	maps_of(object, maps);
 	programs_of(object, programs);
 	bool adopted = adopt_maps(folder, maps);
@@ -204,7 +203,7 @@ static int load_into(const char *folder, struct header_bpf *object)
 	return 0;
 }
 
-int headers_load(const char *runtime_dir)
+int headers_load(const char *runtime_dir, uint32_t room)
 {
 	char folder[PATH_MAX];
 	int r = header_pin_path(runtime_dir, HEADER_FOLDER, "", folder);
@@ -218,7 +217,7 @@ int headers_load(const char *runtime_dir)
 		return r;
 	}
 	struct header_bpf *object = header_bpf__open();
-	r = object ? load_into(folder, object) : -errno;
+	r = object ? load_into(folder, object, room ? room : room_for_flows()) : -errno;
 	header_bpf__destroy(object);
 	if (r < 0)
 		log_error(LOG, "the header programs do not load on this kernel: %s", strerror(-r));

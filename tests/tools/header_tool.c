@@ -4,13 +4,18 @@
  *   header_tool attach|check RUNTIME-DIR DEVICE   check: prints right, missing, other
  *   header_tool detach DEVICE
  *   header_tool counters|flows|usage RUNTIME-DIR  one line each, "name value" or "node peer state length id derived"
+ *   header_tool load RUNTIME-DIR ROOM             as the loader, but with room for so many flows only
+ *   header_tool lose RUNTIME-DIR                  removes all entries behind the programs' back
  *   header_tool unload RUNTIME-DIR */
 #include "../../daemon/kernel/header.h"
 
-#include <arpa/inet.h>
+#include "../../daemon/kernel/header_pins.h"
+
+#include <bpf/bpf.h>
 #include <err.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,16 +71,34 @@ static int usage(const struct headers *headers)
 	return r;
 }
 
+static int lose(const char *runtime_dir)
+{
+	char folder[PATH_MAX], path[PATH_MAX];
+	struct flow_key key;
+	if (header_pin_path(runtime_dir, HEADER_FOLDER, "", folder) < 0 ||
+	    header_pin_path(folder, header_map_names[HEADER_MAP_FLOWS], HEADER_MAP_SUFFIX, path) < 0)
+		return -ENAMETOOLONG;
+	int map = bpf_obj_get(path);
+	while (map >= 0 && bpf_map_get_next_key(map, NULL, &key) == 0)
+		if (bpf_map_delete_elem(map, &key) < 0)
+			return -errno;
+	return map < 0 ? -errno : 0;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc < 3)
-		errx(2, "usage: header_tool attach|check|counters|flows|usage|unload RUNTIME-DIR [DEVICE], detach DEVICE");
+		errx(2, "usage: header_tool attach|check|counters|... RUNTIME-DIR [DEVICE|ROOM], detach DEVICE");
 	const char *verb = argv[1];
 	int r;
 	if (strcmp(verb, "detach") == 0) {
 		r = headers_detach(device(argv[2]));
 	} else if (strcmp(verb, "unload") == 0) {
 		r = headers_unload(argv[2]);
+	} else if (strcmp(verb, "load") == 0 && argc == 4) {
+		r = headers_load(argv[2], (uint32_t)strtoul(argv[3], NULL, 10));
+	} else if (strcmp(verb, "lose") == 0) {
+		r = lose(argv[2]);
 	} else {
 		cleanup_headers struct headers *headers = NULL;
 		r = headers_open(argv[2], &headers);

@@ -5,7 +5,9 @@
 The rules are plain nft: DNAT and a conntrack mark, as edged's own would set it. So what is
 tested is the programs, and nothing besides.
 """
+import ctypes
 import fcntl
+import json
 import os
 import socket
 import struct
@@ -16,6 +18,8 @@ from .namespace import Namespace, ip
 
 CLIENT, PUBLIC, EDGE_LAN, NODE = "198.51.100.77", "198.51.100.1", "192.0.2.1", "192.0.2.11"
 CLIENT6, PUBLIC6, EDGE_LAN6, NODE6 = "2001:db8:51::77", "2001:db8:51::1", "2001:db8:2::1", "2001:db8:2::11"
+# Nobody's: a puppet's.
+CLIENT_PUPPET, NODE_PUPPET = {4: "198.51.100.99", 6: "2001:db8:51::99"}, {4: "192.0.2.99", 6: "2001:db8:2::99"}
 MARK_V1, MARK_V2, MARK_CRC, MARK_ID = 0x20000000, 0x40000000, 0x00800000, 0x00400000
 SIOCETHTOOL, ETHTOOL_STXCSUM = 0x8946, 0x17
 TOOL = f"{BUILD}/tests/tools/header_tool"
@@ -52,8 +56,11 @@ def tool(*args, space=None):
     return result.stdout
 
 
-def load(runtime):
-    """The loader, as it is started before main."""
+def load(runtime, room=None):
+    """The loader, as it is started before main; with room: for so many flows only."""
+    if room:
+        tool("load", runtime, room)
+        return
     log = os.path.join(runtime, "loader.log")
     with open(log, "ab") as output:
         status = subprocess.run([f"{BUILD}/edged", "--role", "loader", "--runtime-dir", runtime], timeout=60,
@@ -63,19 +70,20 @@ def load(runtime):
 
 
 class Line:
-    """mark: of flows to port 80; other: to port 81. offload: the transmit checksum of the two inner devices."""
+    """mark: of flows to port 80; other: to port 81. offload: the transmit checksum of the two inner devices.
+    puppet: flows go to the node's puppet. room: for so many flows."""
 
-    def __init__(self, name, folder, mark=MARK_V2, other=0, snat=False, mtu=1500, offload=True):
-        self.folder, self.runtime = folder, os.path.join(folder, "run")
+    def __init__(self, name, folder, mark=MARK_V2, other=0, snat=False, mtu=1500, offload=True, puppet=False, room=None):
+        self.folder, self.runtime, self.puppet = folder, os.path.join(folder, "run"), puppet
         os.makedirs(self.runtime, exist_ok=True)
-        self.namespaces = []
+        self.namespaces, self.macs = [], {}
         try:
             self._build(name, mtu)
             if not offload:
                 self.checksum_offload(self.edge, "lan", False)
                 self.checksum_offload(self.node, "eth0", False)
             self.rules(mark, other, snat)
-            load(self.runtime)
+            load(self.runtime, room)
             tool("attach", self.runtime, "lan", space=self.edge)
         except BaseException:
             self.remove()
@@ -97,13 +105,22 @@ class Line:
                                         for a in addresses] + [f"link set {device} up"])
         ip("-n", self.client.name, batch=[f"route add default via {PUBLIC}", f"route add ::/0 via {PUBLIC6}"])
         ip("-n", self.node.name, batch=[f"route add default via {EDGE_LAN}", f"route add ::/0 via {EDGE_LAN6}"])
+        for family in (4, 6):
+            ip("-n", self.edge.name, "neigh", "add", CLIENT_PUPPET[family], "lladdr", self.mac(self.client, "eth0"), "dev", "wan")
+            ip("-n", self.edge.name, "neigh", "add", NODE_PUPPET[family], "lladdr", self.mac(self.node, "eth0"), "dev", "lan")
         self.edge.sysctl("net.ipv4.ip_forward", 1)
         self.edge.sysctl("net.ipv6.conf.all.forwarding", 1)
 
     def rules(self, mark, other=0, snat=False):
         self.edge.nft("table inet edge\ndelete table inet edge\n" + RULES.format(
-            mark=mark, other=other, public=PUBLIC, public6=PUBLIC6, node=NODE, node6=NODE6,
+            mark=mark, other=other, public=PUBLIC, public6=PUBLIC6,
+            node=NODE_PUPPET[4] if self.puppet else NODE, node6=NODE_PUPPET[6] if self.puppet else NODE6,
             snat='oifname "lan" masquerade' if snat else ""))
+
+    def mac(self, space, device):
+        if (space.name, device) not in self.macs:
+            self.macs[space.name, device] = json.loads(ip("-n", space.name, "-j", "link", "show", "dev", device))[0]["address"]
+        return self.macs[space.name, device]
 
     @staticmethod
     def checksum_offload(space, device, on):
@@ -112,8 +129,8 @@ class Line:
             sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         with sock:
             value = bytearray(struct.pack("II", ETHTOOL_STXCSUM, int(on)))
-            buffer = (ctypes_array(value))
-            fcntl.ioctl(sock, SIOCETHTOOL, struct.pack("16sP", device.encode(), buffer[1]) + bytes(16))
+            buffer = (ctypes.c_char * len(value)).from_buffer(value)
+            fcntl.ioctl(sock, SIOCETHTOOL, struct.pack("16sP", device.encode(), ctypes.addressof(buffer)) + bytes(16))
 
     def counters(self):
         return {name: int(value) for name, value in map(str.split, tool("counters", self.runtime).splitlines())}
@@ -142,9 +159,3 @@ class Line:
             space.remove()
         self.namespaces = []
 
-
-def ctypes_array(value):
-    """A buffer whose address an ioctl can be given: (the buffer, its address)."""
-    import ctypes
-    buffer = (ctypes.c_char * len(value)).from_buffer(value)
-    return buffer, ctypes.addressof(buffer)
