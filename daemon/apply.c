@@ -2,6 +2,7 @@
  * configuration folder; the kernel is the engine's. */
 #include "apply.h"
 
+#include "closed.h"
 #include "front.h"
 #include "guard.h"
 #include "log.h"
@@ -422,7 +423,7 @@ static bool kernel_holds_ruleset(struct server *server)
 }
 
 /* There is nothing valid to run: what the kernel holds stays (it was right when it was written, and management gets
- * in by it), or, when it holds nothing, default deny and nothing else. */
+ * in by it), or, when it holds nothing, default deny, and who may mend it gets in. */
 static void close_down(struct server *server, const char *why)
 {
 	server->closed = true;
@@ -433,16 +434,11 @@ static void close_down(struct server *server, const char *why)
 		return;
 	}
 	cleanup_arena struct arena *arena = arena_new();
-	struct arena *own = arena_new();
-	struct model *model = own ? arena_new_of(own, struct model) : NULL;
+	struct model *model = NULL;
+	struct engine_report report = {.error = "out of memory"};
 	log_error("apply", "%s; the firewall is closed until a configuration is applied", why);
-	if (!arena || !model) {
-		arena_free(&own);
-		return;
-	}
-	model->arena = own;
-	struct engine_report report;
-	if (engine_apply(server->engine, &model, server_now(), arena, &report) < 0)
+	if (!arena || closed_model(server->options.config, history_is_new(server->history), arena, &model) < 0 ||
+	    engine_apply(server->engine, &model, server_now(), arena, &report) < 0)
 		log_error("apply", "cannot even close the firewall: %s", report.error);
 	model_free(&model);
 }

@@ -350,6 +350,11 @@ uint32_t history_committed(const struct history *history)
 	return history->committed;
 }
 
+bool history_is_new(const struct history *history)
+{
+	return history->highest == 0;
+}
+
 void history_discard(struct history *history, uint32_t revision)
 {
 	if (revision == history->committed)

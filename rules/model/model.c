@@ -148,6 +148,54 @@ int model_load(const struct source_set *sources, const struct model *previous, s
 	return 0;
 }
 
+static bool speaks_of(const struct diag_list *diags, const char *section)
+{
+	size_t length = strlen(section);
+	for (size_t i = 0; i < diags->count; i++) {
+		const char *path = diags->items[i].path;
+		if (diags->items[i].severity == DIAG_ERROR && path && strncmp(path, section, length) == 0 &&
+		    (path[length] == '\0' || path[length] == '.' || path[length] == '['))
+			return true;
+	}
+	return false;
+}
+
+static int copy_management(const struct management *from, struct model *to)
+{
+	struct management copy = *from;
+	copy.from = arena_memdup(to->arena, from->from, from->from_count * sizeof(*from->from));
+	copy.ports = arena_memdup(to->arena, from->ports, from->port_count * sizeof(*from->ports));
+	copy.reason = arena_strdup(to->arena, from->reason ? from->reason : "");
+	copy.at.file = arena_strdup(to->arena, from->at.file ? from->at.file : "");
+	if (!copy.from || !copy.ports || !copy.reason || !copy.at.file)
+		return -ENOMEM;
+	to->management = copy;
+	return 0;
+}
+
+int model_load_management(const struct source_set *sources, struct model **ret_model)
+{
+	cleanup_model struct model *broken = model_new(), *model = model_new();
+	cleanup_arena struct arena *scratch = arena_new();
+	if (!broken || !model || !scratch)
+		return -ENOMEM;
+	struct diag_list diags;
+	diag_init(&diags, scratch);
+	struct reader reader = {
+		.arena = broken->arena, .scratch = scratch, .diags = &diags, .sources = sources, .model = broken};
+	int r = read_all(&reader);
+	/* Without names it was not read that far. */
+	if (r == 0 && (!broken->names || speaks_of(&diags, "management")))
+		r = -EINVAL;
+	if (r == 0 && broken->management.present)
+		r = copy_management(&broken->management, model);
+	if (r < 0)
+		return r;
+	*ret_model = model;
+	model = NULL;
+	return 0;
+}
+
 const struct node *model_find_node(const struct model *model, const char *name)
 {
 	return strmap_get(model->names->nodes, name);

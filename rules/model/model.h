@@ -293,6 +293,10 @@ struct source_set {
  * 0 with *ret_model (no errors; warnings may stand in diags), -EINVAL, -ENOMEM. */
 int model_load(const struct source_set *sources, const struct model *previous, struct diag_list *diags,
 	       struct model **ret_model);
+/* The section management alone, out of a configuration that cannot be used: so that a broken file does not keep out
+ * those who could mend it. 0 with a model that has nothing else (nor that, when the files do not have it), -EINVAL
+ * when the files cannot be read that far or the section is wrong itself, -ENOMEM. */
+int model_load_management(const struct source_set *sources, struct model **ret_model);
 void model_free(struct model **model);
 #define cleanup_model __attribute__((cleanup(model_free)))
 

@@ -103,3 +103,31 @@ def test_nothing_valid_and_nothing_in_the_kernel_is_closed(net, start):
     edged.post("/v1/apply")
     edged.wait_backends("plain", 2)
     assert may_manage(net)
+
+
+@pytest.mark.parametrize("text, operator, stranger", [
+    # A mistake elsewhere: management as the file says it.
+    (WEB + "unknown: 1\n", REFUSED, DROPPED),
+    # Not YAML, or the section itself is wrong: whom it means is not known.
+    ("version: 1\nmanagement: [", REFUSED, REFUSED),
+    (WEB.replace(OPERATOR, "198.51.100.300"), REFUSED, REFUSED),
+])
+def test_a_broken_first_file_keeps_a_way_in(net, start, text, operator, stranger):
+    edged = start(text, wait=False)
+    until(edged.answers, 10)
+    assert attempt(net.internet, OPERATOR, FLOATING, 22) == operator
+    assert attempt(net.internet, CLIENT, FLOATING, 22) == stranger
+    assert attempt(net.internet, CLIENT, FLOATING, 80) == DROPPED
+    assert "errors" in str(edged.get("/v1/status")["warnings"])
+
+
+def test_after_a_first_configuration_only_its_management_gets_in(net, start):
+    edged = start(WEB, supervised=False)
+    edged.stop()
+    net.edge.run("nft", "flush", "ruleset")
+    damage(edged)
+    edged.write("version: 1\nmanagement: [")
+    edged.start(wait=False)
+    until(edged.answers, 10)
+    assert attempt(net.internet, OPERATOR, FLOATING, 22) == DROPPED
+    assert attempt(net.internet, CLIENT, FLOATING, 22) == DROPPED

@@ -165,11 +165,48 @@ static void too_many(void **state)
 	assert_null(model);
 }
 
+/* The way in, out of a file that cannot be used. */
+static void management_of_broken_files(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text;
+		int r;
+		size_t count;
+	} cases[] = {
+		{"management: { from: [198.51.100.0/25, 2001:db8::/32], ssh: 2222, reason: r }\nwhat: 1\n", 0, 2},
+		{"version: 9\npools: { a: { nodes: [b] } }\nmanagement: { from: 198.51.100.1, ssh: 22, reason: r }\n", 0, 1},
+		{"version: 1\nnothing: of it\n", 0, 0},
+		{"", 0, 0},
+		{"management: { from: 198.51.100.1, ssh: 99999, reason: r }\n", -EINVAL, 0},
+		{"management: { from: 198.51.100.1, port: 22, reason: r }\n", -EINVAL, 0},
+		{"management: [\n", -EINVAL, 0},
+		{"management: { from: 198.51.100.1, ssh: 22, reason: r }\nmanagement: {}\n", 0, 1}, /* the first counts */
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		cleanup_model struct model *model = NULL;
+		struct source_file file = {.name = "f.yaml", .text = cases[i].text, .length = strlen(cases[i].text)};
+		struct source_set sources = {.main = &file, .main_count = 1};
+		int r = model_load_management(&sources, &model);
+		if (r != cases[i].r)
+			print_message("%s", cases[i].text);
+		assert_int_equal(r, cases[i].r);
+		assert_int_equal(model != NULL, cases[i].r == 0);
+		if (!model)
+			continue;
+		assert_int_equal(model->management.from_count, cases[i].count);
+		assert_int_equal(model->management.present, cases[i].count > 0);
+		assert_int_equal(model->pool_count, 0);
+		if (i == 0)
+			assert_int_equal(model->management.ports[0].first, 2222);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(example),  cmocka_unit_test(example_round_trip), cmocka_unit_test(several_files),
-		cmocka_unit_test(defaults), cmocka_unit_test(too_many),
+		cmocka_unit_test(defaults), cmocka_unit_test(too_many),		  cmocka_unit_test(management_of_broken_files),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
