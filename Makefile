@@ -19,7 +19,7 @@ CFLAGS_ALL = -std=gnu17 $(OPT) -g $(WARN) $(HARDEN) $(SANITIZE) -D_GNU_SOURCE -D
 LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(SANITIZE) $(LDFLAGS)
 LIBS = $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lcap -lpthread
 RULES_LIBS := $(shell pkg-config --libs yaml-0.1 openssl 2>/dev/null)
-CTL_LIBS = $(shell pkg-config --libs yaml-0.1 jansson libcurl openssl 2>/dev/null)
+CTL_LIBS = $(shell pkg-config --libs yaml-0.1 jansson libcurl openssl libqrencode 2>/dev/null)
 
 objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
 RULES := $(call objects,$(sort $(wildcard rules/*/*.c)))

@@ -38,6 +38,22 @@ static const struct option_spec help_options[] = {
 	{0},
 };
 
+static const char *const formats[] = {"wg-quick", "networkd", NULL};
+static const struct option_spec export_options[] = {
+	{.name = "tunnel", .kind = VALUE_TEXT, .value = "NAME", .names = NAMES_TUNNELS,
+	 .help = "its tunnel (needed when there are several)"},
+	{.name = "format", .kind = VALUE_WORD, .value = "FORMAT", .words = formats, .help = "wg-quick (default) or networkd"},
+	{.name = "qr", .help = "as a QR code, for WireGuard's apps"},
+	{.name = "new-key", .help = "make the peer's private key, put its public half in force, and show it this once"},
+	{.name = "endpoint", .kind = VALUE_TEXT, .value = "HOST:PORT",
+	 .help = "where the peer reaches this machine (default: the first floating IP)"},
+	{.name = "state-dir", .kind = VALUE_FILE, .value = "DIR", .names = NAMES_FILES,
+	 .help = "where edged keeps its keys (default /var/lib/edged)"},
+	CONFIRM_WITHIN,
+	MESSAGE,
+	{0},
+};
+
 static const char *const shells[] = {"bash", "zsh", "fish", NULL};
 
 #define NAME_OF(which, what) {.name = "NAME", .help = what, .names = which}
@@ -107,6 +123,11 @@ const struct command commands[] = {
 	EDIT_VERBS("peer", "a tunnel's peer", EDIT_PEER, edit_peer_options),
 	EDIT_VERBS("blocklist", "a blocklist", EDIT_BLOCKLIST, edit_set_options),
 	EDIT_VERBS("node", "a node", EDIT_NODE, edit_set_options),
+	{.name = "peer export", .run = cmd_peer_export, .summary = "Print the configuration that a peer needs at its end",
+	 .details = "Complete with --new-key alone; without it, the peer puts its own private key in.\n\n"
+		    "  edgectl peer export k8s-3 --new-key | ssh node3 'umask 077; cat > /etc/wireguard/wg0.conf'",
+	 .options = export_options,
+	 .arguments = {NAME_OF(NAMES_ENTRIES, "the peer")}},
 	{.name = "node drain", .run = cmd_node_drain, .summary = "Send a node no new connections; open ones live",
 	 .arguments = {NAME_OF(NAMES_NODES, "the node")}},
 	{.name = "node undrain", .run = cmd_node_undrain, .summary = "Send a drained node connections again",

@@ -25,6 +25,7 @@ int cmd_show_config(struct cli *cli);
 int cmd_edit_add(struct cli *cli);
 int cmd_edit_set(struct cli *cli);
 int cmd_edit_remove(struct cli *cli);
+int cmd_peer_export(struct cli *cli);
 int cmd_node_drain(struct cli *cli);
 int cmd_node_undrain(struct cli *cli);
 int cmd_ban(struct cli *cli);

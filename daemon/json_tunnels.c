@@ -77,6 +77,15 @@ static json_t *peers_json(const struct show *show, struct arena *arena, const st
 	return part_done(peers, fine);
 }
 
+/* Where peers reach it: the first floating IP. Without one nobody here knows. */
+static const char *dial_text(const struct show *show, struct arena *arena, const struct tunnel *tunnel)
+{
+	char address[ADDR_TEXT_MAX];
+	if (!show->model->floating_ip_count)
+		return NULL;
+	return endpoint_text(arena, addr_format(&show->model->floating_ips[0], address), tunnel->listen);
+}
+
 static json_t *tunnel_json(const struct show *show, struct arena *arena, const struct tunnel *tunnel)
 {
 	const struct tunnel_state *seen = tunnel_find(show->tunnels, tunnel->name);
@@ -93,7 +102,7 @@ static json_t *tunnel_json(const struct show *show, struct arena *arena, const s
 	       part_put(json, "peers", peers_json(show, arena, tunnel, active ? seen : NULL)) &&
 	       part_put_text(json, "name", tunnel->name) && part_put_number(json, "listen", tunnel->listen) &&
 	       part_put_bool(json, "active", active) && part_put_text(json, "why", active ? NULL : why) &&
-	       part_put_text(json, "public_key", key) &&
+	       part_put_text(json, "public_key", key) && part_put_text(json, "dial", dial_text(show, arena, tunnel)) &&
 	       part_put_text(json, "backend", active ? tunnel_backend_names[seen->backend] : NULL) &&
 	       part_put_number(json, "mtu", active ? seen->mtu : tunnel->mtu);
 	return part_done(json, fine);

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from harness import CLIENT, FAR_NODE, FAR_NODE_KEY, FLOATING, fetch, ip, join_tunnel, until, wg_show
+from harness import CLIENT, FAR_NODE, FAR_NODE_KEY, FLOATING, WireguardPeer, fetch, ip, join_tunnel, until, wg_show
 from harness.wireguard import new_key, public_key
 
 EXAMPLE_PEER = public_key(FAR_NODE_KEY)
@@ -100,6 +100,9 @@ def test_what_is_configured_is_what_wg_and_ip_show(wide):
     assert routes(wide) == ["198.18.100.0/24", "198.18.101.0/24", "2001:db8:100::/64"]
     assert json.loads(ip("-n", wide.space.name, "-json", "link", "show", "wg0"))[0]["mtu"] == 1400
     assert planned(wide) == []
+    backend = wide.get("/v1/status")["tunnels"]["backend"]
+    assert (backend == "userspace") == bool(backends(wide)), "status names the backend that is there"
+    assert backend == "kernel" or not os.environ.get("EDGED_VM_GUEST"), "Debian's kernels have WireGuard"
     assert not wide.apply()["changed"], "a second apply writes nothing"
 
 
@@ -236,3 +239,28 @@ def test_a_key_is_found_nowhere_but_in_its_file(wide):
             core = next(line for line in file if line.startswith("Max core file size"))
         # A process that is not dumpable belongs to root in /proc, whoever runs it; wireguard-go has no core instead.
         assert pid == wide.pid or core.split()[4] == "0"
+
+
+def test_what_export_hands_out_is_all_a_peer_needs(net, start):
+    edged = start()
+    text = edged.read().replace("        keepalive: 25s\n", "        keepalive: 25s\n        preshared_key: true\n")
+    edged.apply(text)
+    options = ("peer", "export", "k8s-3", "--state-dir", edged.state_dir)
+    assert "PrivateKey = (the private key that the peer has made" in edged.ctl(*options).stdout
+    assert "without a private key is of no use" in edged.ctl(*options, "--qr", check=False).stderr
+    exported = edged.ctl(*options, "--new-key").stdout
+    private = next(line.split(" = ")[1] for line in exported.splitlines() if line.startswith("PrivateKey"))
+    assert public_key(private) in edged.read() and public_key(private) in edge_wg(edged)["peers"]
+    node = net.nodes[FAR_NODE[0]].space
+    ip("-n", node.name, "address", "del", f"{FAR_NODE[1]}/32", "dev", "lo", check=False)
+    WireguardPeer(node, edged.folder, exported).up()
+    edged.wait_backends("https", 3, seconds=30)
+    for root, _, names in os.walk(edged.folder):
+        for name in names:
+            path = os.path.join(root, name)
+            assert "wireguard-" in root or not contains(path, [private.encode()]), path
+    units = edged.ctl(*options, "--format", "networkd").stdout
+    netdev, network = units.split("# /etc/systemd/network/50-wg0.network")
+    assert "Kind=wireguard\n" in netdev and f"Address={FAR_NODE[1]}/32\n" in network
+    picture = edged.ctl(*options, "--new-key", "--qr").stdout
+    assert len(picture.splitlines()) > 20 and "\u2588" in picture
