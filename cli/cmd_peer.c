@@ -82,7 +82,8 @@ static const char *own_addresses(const struct export *export)
 	json_array_foreach(json_object_get(export->peer, "allowed_ips"), i, item) {
 		const char *text = js_text(item, NULL);
 		if (!strchr(text, '/'))
-			list = cli_format(export->cli, "%s%s%s/%d", list, *list ? ", " : "", text, strchr(text, ':') ? 128 : 32);
+			list = cli_format(export->cli, "%s%s%s/%d", list, *list ? ", " : "", text,
+					  strchr(text, ':') ? 128 : 32);
 	}
 	return list;
 }

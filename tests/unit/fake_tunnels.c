@@ -61,7 +61,8 @@ static int observe(struct tunnel_kernel *kernel, const struct tunnel_list *like,
 		items[count] = *item;
 		items[count].name = must(arena_strdup(arena, item->name));
 		items[count].peers = copy_peers(arena, item);
-		items[count].addresses = must(arena_memdup(arena, item->addresses, item->address_count * sizeof(struct prefix)));
+		items[count].addresses =
+			must(arena_memdup(arena, item->addresses, item->address_count * sizeof(struct prefix)));
 		items[count].routes = must(arena_memdup(arena, item->routes, item->route_count * sizeof(struct prefix)));
 		count++;
 	}
