@@ -22,6 +22,29 @@ static const char *seconds_left(struct cli *cli, const json_t *item)
 	return cli_need(text_age(cli->arena, js_int(item, "seconds_left")));
 }
 
+/* Which plane serves a forward's clients, and why; both families in one line where they are served alike. */
+static void print_planes(struct cli *cli, const json_t *forward)
+{
+	const json_t *planes = json_object_get(forward, "planes"), *first = json_array_get(planes, 0), *plane;
+	const json_t *synproxy = json_object_get(forward, "synproxy");
+	size_t i;
+	bool alike = true;
+	json_array_foreach(planes, i, plane)
+		alike = alike && strcmp(js_text(plane, "why"), js_text(first, "why")) == 0;
+	json_array_foreach(planes, i, plane) {
+		const char *name = js_text(plane, "plane");
+		if (i && alike)
+			break;
+		cli_line(cli, "%s%s: %s: %s", js_text(forward, "name"),
+			 alike					     ? ""
+			 : strcmp(js_text(plane, "clients"), "ipv6") == 0 ? ", IPv6 clients"
+									  : ", IPv4 clients",
+			 strcmp(name, "none") == 0 ? "refused" : name, js_text(plane, "why"));
+	}
+	if (js_bool(synproxy, "on"))
+		cli_line(cli, "%s: synproxy is on (%s)", js_text(forward, "name"), js_text(synproxy, "mode"));
+}
+
 int cmd_show_forwards(struct cli *cli)
 {
 	static const char *const titles[] = {"forward", "listen", "to",      "proxy",   "plane",   "up",    "open",
@@ -53,12 +76,10 @@ int cmd_show_forwards(struct cli *cli)
 		table_cell(table, TONE_PLAIN, js_text(item, "reason"));
 	}
 	table_print(table, "no forwards");
-	/* Why one took the plane it has is worth a line only when it was asked for by name. */
-	if (argument_text(cli->parsed, 0) && *js_text(json_array_get(list, 0), "why")) {
+	if (json_array_size(list))
 		cli_blank(cli);
-		cli_line(cli, "plane %s: %s", js_text(json_array_get(list, 0), "plane"),
-			 js_text(json_array_get(list, 0), "why"));
-	}
+	json_array_foreach(list, i, item)
+		print_planes(cli, item);
 	return CLI_DONE;
 }
 
@@ -245,7 +266,7 @@ int cmd_show_bans(struct cli *cli)
 int cmd_show_connections(struct cli *cli)
 {
 	static const char *const titles[] = {"proto", "client", "forward", "node", "node address", "plane",
-					     "state", "age",	"in",	   "out",  NULL};
+					     "state", "header", "age", "in", "out", NULL};
 	cleanup_json json_t *list = NULL;
 	const json_t *item;
 	size_t i;
@@ -256,7 +277,7 @@ int cmd_show_connections(struct cli *cli)
 	if (result != CLI_DONE || !list)
 		return result;
 	struct table *table = table_new(cli);
-	add_columns(table, titles, "lllllllrrr");
+	add_columns(table, titles, "llllllllrrr");
 	json_array_foreach(list, i, item) {
 		table_cell(table, TONE_PLAIN, js_text(item, "protocol"));
 		table_cell(table, TONE_PLAIN, js_text(item, "client"));
@@ -265,6 +286,7 @@ int cmd_show_connections(struct cli *cli)
 		table_cell(table, TONE_PLAIN, js_text(item, "node_address"));
 		table_cell(table, TONE_PLAIN, js_text(item, "plane"));
 		table_cell(table, TONE_PLAIN, js_text(item, "state"));
+		table_cell(table, TONE_PLAIN, js_text(item, "header"));
 		table_cell(table, TONE_PLAIN, json_is_number(json_object_get(item, "age_seconds"))
 						      ? text_age(cli->arena, js_int(item, "age_seconds"))
 						      : "");

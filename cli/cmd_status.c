@@ -178,13 +178,36 @@ static void print_tunnels(struct cli *cli, const json_t *tunnels)
 			 strcmp(backend, "kernel") == 0 ? "the kernel" : "wireguard-go");
 }
 
+/* Which plane, for whom, and why: a line for all forwards of which the same is to be said. */
+static void print_planes(struct status *status)
+{
+	struct cli *cli = status->cli;
+	const json_t *groups = json_object_get(json_object_get(status->answer, "planes"), "why"), *group, *name;
+	size_t i, j;
+	json_array_foreach(groups, i, group) {
+		const json_t *forwards = json_object_get(group, "forwards");
+		const char *names = "", *clients = js_text(group, "clients"), *plane = js_text(group, "plane");
+		json_array_foreach(forwards, j, name) {
+			if (j < NAMED_MOST)
+				names = cli_format(cli, "%s%s%s", names, j ? ", " : "", json_string_value(name));
+		}
+		if (json_array_size(forwards) > NAMED_MOST)
+			names = cli_format(cli, "%s and %zu more", names, json_array_size(forwards) - NAMED_MOST);
+		cli_line(cli, "            %s%s: %s (%s)", strcmp(plane, "none") == 0 ? "refused" : plane,
+			 strcmp(clients, "ipv4") == 0   ? ", IPv4 clients"
+			 : strcmp(clients, "ipv6") == 0 ? ", IPv6 clients"
+							: "",
+			 names, js_text(group, "why"));
+	}
+}
+
 static void print_figures(struct status *status)
 {
 	struct cli *cli = status->cli;
 	const json_t *answer = status->answer, *role;
 	const json_t *nodes = json_object_get(answer, "nodes"), *forwards = json_object_get(answer, "forwards");
 	const json_t *planes = json_object_get(answer, "planes"), *kernel = json_object_get(answer, "kernel");
-	const char *applied = js_text(answer, "applied_at"), *roles = "";
+	const char *applied = js_text(answer, "applied_at"), *roles = "", *pressed = "";
 	time_t since;
 	const char *age = "";
 	if (text_parse_time(applied, &since) == 0)
@@ -194,6 +217,13 @@ static void print_figures(struct status *status)
 	cli_line(cli, "  forwards  %" PRId64 ": %" PRId64 " up, %" PRId64 " down (%" PRId64 " by the kernel, %" PRId64
 		 " by the proxy)", js_int(forwards, "total"), js_int(forwards, "up"), js_int(forwards, "down"),
 		 js_int(planes, "kernel"), js_int(planes, "proxy"));
+	print_planes(status);
+	const json_t *name;
+	size_t at;
+	json_array_foreach(json_object_get(answer, "synproxy"), at, name)
+		pressed = cli_format(cli, "%s%s%s", pressed, at ? ", " : "", json_string_value(name));
+	if (*pressed)
+		cli_line(cli, "  synproxy  on: %s", pressed);
 	cli_line(cli, "  nodes     %" PRId64 " up, %" PRId64 " down, %" PRId64 " draining", js_int(nodes, "up"),
 		 js_int(nodes, "down"), js_int(nodes, "draining"));
 	print_tunnels(cli, json_object_get(answer, "tunnels"));

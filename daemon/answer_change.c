@@ -1,6 +1,7 @@
 /* What changes the edge: check, plan, apply, confirm, rollback, drains, bans,
  * flush. Each is the same path as an apply. */
 #include "apply.h"
+#include "injection.h"
 #include "json_show.h"
 #include "log.h"
 #include "outlaw.h"
@@ -229,6 +230,7 @@ void answer_flush(struct server *server, struct request *request)
 		return;
 	}
 	struct engine_report report;
+	injection_remove(server->injection, engine_model(server->engine));
 	if (engine_flush(server->engine, request->arena, &report) < 0) {
 		respond_error(server, request->id, 500, NULL, "%s", report.error);
 		return;

@@ -2,6 +2,8 @@
  * the server's state and changes nothing. */
 #include "answer_show.h"
 
+#include "injection.h"
+#include "kernel/header.h"
 #include "tunnel_watch.h"
 
 #include "../rules/ask/ask.h"
@@ -68,21 +70,89 @@ static json_t *status_pending(struct server *server)
 			 show_time(server_now() + left), "seconds_left", (json_int_t)left);
 }
 
-static json_t *status_inactive(const struct model *model)
+static json_t *status_inactive(struct server *server)
 {
 	json_t *list = json_array();
-	size_t headers = 0, syn = 0;
-	for (size_t i = 0; model && i < model->forward_count; i++) {
-		headers += model->forwards[i].proxy_protocol != PROXY_NONE && model->forwards[i].via != VIA_PROXY;
-		syn += model->forwards[i].synproxy == TOGGLE_ON;
-	}
-	if (headers)
-		json_array_append_new(list, json_pack("{s:s, s:s}", "section", "forwards.*.via", "why",
-						      "the kernel path for the PROXY header is not part of this "
-						      "version yet: the user-space forwarder serves these forwards"));
-	if (syn)
+	const struct model *model = engine_model(server->engine);
+	bool can = runtime_view(server->runtime, server_now())->kernel_synproxy, asked = false;
+	for (size_t i = 0; model && i < model->forward_count; i++)
+		asked |= model->forwards[i].synproxy == TOGGLE_ON;
+	if (asked && !can)
 		json_array_append_new(list, json_pack("{s:s, s:s}", "section", "forwards.*.synproxy", "why",
-						      "synproxy is not part of this version yet"));
+						      "this kernel has no synproxy (nft_synproxy)"));
+	return list;
+}
+
+static const char *const plane_names[] = {[PLANE_NONE] = "none", [PLANE_KERNEL] = "kernel", [PLANE_PROXY] = "proxy"};
+
+/* Forwards that share plane and reason, as one entry of the list. */
+static void group_forward(json_t *list, const struct forward *forward, const char *clients, struct plane_choice choice)
+{
+	json_t *group = NULL, *at;
+	size_t i;
+	json_array_foreach(list, i, at) {
+		if (strcmp(json_string_value(json_object_get(at, "clients")), clients) == 0 &&
+		    strcmp(json_string_value(json_object_get(at, "plane")), plane_names[choice.plane]) == 0 &&
+		    strcmp(json_string_value(json_object_get(at, "why")), choice.why) == 0)
+			group = at;
+	}
+	if (!group) {
+		group = json_pack("{s:s, s:s, s:s, s:[]}", "plane", plane_names[choice.plane], "clients", clients, "why",
+				  choice.why, "forwards");
+		if (json_array_append_new(list, group) < 0)
+			return;
+	}
+	json_array_append_new(json_object_get(group, "forwards"), show_text(forward->name));
+}
+
+/* Which plane serves whom, and why: one entry for all forwards of which the same is to be said. */
+static json_t *status_planes(const struct show *show)
+{
+	int kernel = 0, proxy = 0;
+	json_t *list = json_array();
+	for (size_t i = 0; show->model && i < show->model->forward_count; i++) {
+		const struct forward *forward = &show->model->forwards[i];
+		struct plane_choice v4 = compile_plane(show->model, show->run, forward, FAMILY_V4);
+		struct plane_choice v6 = compile_plane(show->model, show->run, forward, FAMILY_V6);
+		kernel += v4.plane == PLANE_KERNEL || v6.plane == PLANE_KERNEL;
+		proxy += v4.plane == PLANE_PROXY && v6.plane != PLANE_KERNEL;
+		if (v4.plane == v6.plane && strcmp(v4.why, v6.why) == 0) {
+			group_forward(list, forward, "all", v4);
+			continue;
+		}
+		if (forward->listen_address.family != FAMILY_V6)
+			group_forward(list, forward, "ipv4", v4);
+		if (forward->listen_address.family != FAMILY_V4)
+			group_forward(list, forward, "ipv6", v6);
+	}
+	return json_pack("{s:i, s:i, s:o}", "kernel", kernel, "proxy", proxy, "why", list);
+}
+
+/* The programs that add the PROXY header: where they are, and what they have done. */
+static json_t *status_headers(struct server *server, const struct rundata *run)
+{
+	const struct headers *headers = injection_headers(server->injection);
+	json_t *devices = json_array(), *counters = json_object();
+	for (size_t i = 0; i < run->header_device_count; i++)
+		json_array_append_new(devices, show_text(run->header_devices[i].name));
+	uint64_t values[HEADERS_COUNTERS];
+	if (headers && headers_counters(headers, values) == 0)
+		for (size_t i = 0; i < HEADERS_COUNTERS; i++)
+			json_object_set_new(counters, headers_counter_names[i], json_integer((json_int_t)values[i]));
+	uint32_t entries = 0, room = 0;
+	if (headers)
+		headers_usage(headers, &entries, &room);
+	return json_pack("{s:b, s:o, s:o, s:I, s:I, s:o}", "loaded", headers != NULL, "devices", devices, "why",
+			 run->header_device_count ? json_null() : show_text(run->header_why), "flows",
+			 (json_int_t)entries, "room", (json_int_t)room, "counters", counters);
+}
+
+static json_t *status_synproxy(const struct show *show)
+{
+	json_t *list = json_array();
+	for (size_t i = 0; show->model && i < show->model->forward_count; i++)
+		if (compile_synproxy_on(show->run, &show->model->forwards[i]))
+			json_array_append_new(list, show_text(show->model->forwards[i].name));
 	return list;
 }
 
@@ -134,12 +204,10 @@ void answer_status(struct server *server, struct request *request)
 {
 	struct show show = {.model = engine_model(server->engine), .run = runtime_view(server->runtime, server_now())};
 	show.health = runtime_health(server->runtime, &show.health_count);
-	int kernel = 0, proxy = 0, down = 0;
+	int down = 0;
 	for (size_t i = 0; show.model && i < show.model->forward_count; i++) {
 		enum plane v4 = compile_plane(show.model, show.run, &show.model->forwards[i], FAMILY_V4).plane;
 		enum plane v6 = compile_plane(show.model, show.run, &show.model->forwards[i], FAMILY_V6).plane;
-		kernel += v4 == PLANE_KERNEL || v6 == PLANE_KERNEL;
-		proxy += v4 == PLANE_PROXY && v6 != PLANE_KERNEL;
 		down += v4 == PLANE_NONE && v6 == PLANE_NONE;
 	}
 	int total = show.model ? (int)show.model->forward_count : 0;
@@ -147,12 +215,13 @@ void answer_status(struct server *server, struct request *request)
 	if (server->closed_why)
 		json_array_insert_new(warnings, 0, show_text(server->closed_why));
 	const struct state *desired = engine_desired(server->engine);
-	json_t *json = json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:{s:i, s:i}, s:{s:b, s:I, s:b}, s:o, s:o, s:o, s:{s:i, "
-				 "s:i, s:i}}",
+	json_t *json = json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:b, s:I, s:b}, s:o, s:o, s:o, "
+				 "s:{s:i, s:i, s:i}}",
 				 "version", EDGED_VERSION, "revision", (int)server->revision, "applied_at",
 				 show_time(server->applied_at), "pending", status_pending(server), "warnings", warnings,
-				 "inactive", status_inactive(show.model), "planes", "kernel", kernel, "proxy", proxy,
-				 "kernel", "owner", desired && desired->owner, "generation",
+				 "inactive", status_inactive(server), "planes", status_planes(&show), "headers",
+				 status_headers(server, show.run), "synproxy", status_synproxy(&show), "kernel",
+				 "owner", desired && desired->owner, "generation",
 				 (json_int_t)engine_generation(server->engine), "in_sync",
 				 engine_in_sync(server->engine), "roles", status_roles(server), "tunnels",
 				 status_tunnels(server), "nodes",
@@ -267,7 +336,6 @@ static struct surroundings own_addresses(struct arena *arena)
 	return around;
 }
 
-static const char *const plane_names[] = {[PLANE_NONE] = "none", [PLANE_KERNEL] = "kernel", [PLANE_PROXY] = "proxy"};
 static const char *const verdict_names[] = {
 	[EXPECT_ACCEPT] = "accept", [EXPECT_DROP] = "drop", [EXPECT_REJECT] = "reject"};
 

@@ -3,7 +3,9 @@
 #include "answer_show.h"
 #include "connections.h"
 #include "gather.h"
+#include "injection.h"
 #include "json_parts.h"
+#include "kernel/header.h"
 #include "proxy/report.h"
 
 #include "../rules/state/compile.h"
@@ -75,9 +77,9 @@ static void connections_done(struct server *server, uint32_t id, const char *tex
 	for (size_t i = 0; i < gathered->count; i++) {
 		struct report *report;
 		if (report_decode(gathered->data[i], gathered->length[i], arena, &report) == 0)
-			connections_add_proxied(report, text, list);
+			connections_add_proxied(model, report, text, list);
 	}
-	connections_add_kernel(model, text, arena, list);
+	connections_add_kernel(model, injection_headers(server->injection), text, arena, list);
 	respond_json(server, id, 200, list);
 }
 
@@ -116,6 +118,7 @@ static void metrics_forwards(struct arena *arena, const struct show *show, const
 			.open_bytes = use->open_bytes,
 			.limited = counter_get(counters, "fwd-", forward->name, "-limit").packets,
 			.refused = counter_get(counters, "fwd-", forward->name, "-down").packets + use->refused,
+			.answered = counter_get(counters, "syn-", forward->name, "").packets,
 			.backends_up = (uint32_t)choice->healthy,
 			.backends_total = (uint32_t)forward->pool->node_count};
 	}
@@ -164,7 +167,8 @@ static void metrics_rules(struct arena *arena, const struct show *show, const st
 	}
 	for (size_t i = 0; i < show->counter_count; i++) {
 		const char *name = show->counters[i].name;
-		if (strncmp(name, "rule-", 5) == 0 || strncmp(name, "fwd-", 4) == 0 || strncmp(name, "snat-", 5) == 0 ||
+		if (strncmp(name, "rule-", 5) == 0 || strncmp(name, "fwd-", 4) == 0 || strncmp(name, "syn-", 4) == 0 ||
+		    strncmp(name, "snat-", 5) == 0 ||
 		    strcmp(name, "management") == 0 || strcmp(name, "implied") == 0)
 			continue;
 		drops[metrics->drop_count++] =
@@ -205,6 +209,19 @@ static void metrics_process(struct server *server, struct arena *arena, struct m
 	metrics->role_count = count + 1;
 }
 
+static void metrics_headers(const struct headers *headers, struct arena *arena, struct metrics *metrics)
+{
+	uint64_t values[HEADERS_COUNTERS];
+	struct metrics_header *list = arena_array(arena, HEADERS_COUNTERS, struct metrics_header);
+	if (!headers || !list || headers_counters(headers, values) < 0 ||
+	    headers_usage(headers, &metrics->header_flows, &metrics->header_room) < 0)
+		return;
+	for (size_t i = 0; i < HEADERS_COUNTERS; i++)
+		list[i] = (struct metrics_header){headers_counter_names[i], values[i]};
+	metrics->headers = list;
+	metrics->header_count = HEADERS_COUNTERS;
+}
+
 static void metrics_done(struct server *server, uint32_t id, const char *text, const struct gathered *gathered)
 {
 	(void)text;
@@ -233,6 +250,7 @@ static void metrics_done(struct server *server, uint32_t id, const char *text, c
 		metrics_nodes(arena, &show, &metrics);
 		metrics_rules(arena, &show, &counters, &metrics);
 	}
+	metrics_headers(injection_headers(server->injection), arena, &metrics);
 	metrics_process(server, arena, &metrics);
 	char *out;
 	size_t length;

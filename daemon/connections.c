@@ -3,10 +3,12 @@
 #include "connections.h"
 
 #include "kernel/conntrack.h"
+#include "kernel/header.h"
 
 #include "../rules/state/state.h"
 
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 
 static json_t *endpoint(const struct addr *address, uint16_t port)
@@ -16,21 +18,28 @@ static json_t *endpoint(const struct addr *address, uint16_t port)
 	return json_sprintf(address->family == FAMILY_V6 ? "[%s]:%u" : "%s:%u", text, port);
 }
 
-void connections_add_proxied(const struct report *report, const char *forward, json_t *list)
+void connections_add_proxied(const struct model *model, const struct report *report, const char *forward, json_t *list)
 {
 	for (size_t i = 0; i < report->connection_count; i++) {
 		const struct report_connection *c = &report->connections[i];
 		if (forward && strcmp(forward, c->forward) != 0)
 			continue;
+		const struct forward *owner = model_find_forward(model, c->forward);
+		bool header = owner && owner->proxy_protocol != PROXY_NONE;
 		char node[ADDR_TEXT_MAX];
-		json_array_append_new(list,
-				      json_pack("{s:s, s:o, s:o, s:o, s:o, s:s, s:s, s:I, s:I, s:I}", "protocol", "tcp",
-						"client", endpoint(&c->client.addr, c->client.port), "forward",
-						show_text(c->forward), "node", show_text(c->node), "node_address",
-						c->node ? show_text(addr_format(&c->node_address, node)) : json_null(),
-						"plane", "proxy", "state", c->connecting ? "connecting" : "established",
-						"age_seconds", (json_int_t)(c->age_ms / 1000), "bytes_in",
-						(json_int_t)c->bytes_in, "bytes_out", (json_int_t)c->bytes_out));
+		json_array_append_new(
+			list,
+			json_pack("{s:s, s:o, s:o, s:o, s:o, s:s, s:s, s:I, s:I, s:I, s:o, s:n}", "protocol", "tcp", "client",
+				  endpoint(&c->client.addr, c->client.port), "forward", show_text(c->forward), "node",
+				  show_text(c->node), "node_address",
+				  c->node ? show_text(addr_format(&c->node_address, node)) : json_null(), "plane", "proxy",
+				  "state", c->connecting ? "connecting" : "established", "age_seconds",
+				  (json_int_t)(c->age_ms / 1000), "bytes_in", (json_int_t)c->bytes_in, "bytes_out",
+				  (json_int_t)c->bytes_out, "header",
+				  !header ? json_null()
+					  : show_text(headers_state_names[c->connecting ? HEADERS_WAITING
+											: HEADERS_DELIVERED]),
+				  "unique_id"));
 	}
 }
 
@@ -88,8 +97,40 @@ struct listing {
 	const struct dial_table *table;
 	const char *forward;
 	json_t *list;
+	struct headers_flow *headers; /* sorted, for connections that have a header */
+	size_t header_count;
 	struct show_use *uses; /* by index of the forward */
 };
+
+static int compare_flows(const void *left, const void *right)
+{
+	const struct headers_flow *a = left, *b = right;
+	int order = addr_compare(&a->peer, &b->peer);
+	if (order == 0)
+		order = (int)a->peer_port - (int)b->peer_port;
+	if (order == 0)
+		order = addr_compare(&a->node, &b->node);
+	return order ? order : (int)a->node_port - (int)b->node_port;
+}
+
+/* How far the header of a flow is, and its unique id; null where there is none. */
+static void put_header(const struct listing *listing, const struct flow *flow, json_t *json)
+{
+	struct headers_flow key = {.node = flow->reply.from,
+				   .peer = flow->reply.to,
+				   .node_port = flow->reply.from_port,
+				   .peer_port = flow->reply.to_port};
+	const struct headers_flow *found = NULL;
+	bool marked = flow->mark & MARK_HEADER_MASK;
+	if (marked && listing->header_count)
+		found = bsearch(&key, listing->headers, listing->header_count, sizeof(key), compare_flows);
+	json_object_set_new(json, "header",
+			    !marked ? json_null() : show_text(found ? headers_state_names[found->state] : "unknown"));
+	json_object_set_new(json, "unique_id",
+			    found && found->unique_id
+				    ? json_sprintf("%016llx", (unsigned long long)found->unique_id)
+				    : json_null());
+}
 
 static enum flow_verdict list_flow(void *context, const struct flow *flow)
 {
@@ -104,22 +145,29 @@ static enum flow_verdict list_flow(void *context, const struct flow *flow)
 		if (addr_equal(&forward->pool->nodes[i]->address, &flow->reply.from))
 			node = forward->pool->nodes[i];
 	char address[ADDR_TEXT_MAX];
-	json_array_append_new(listing->list,
-			      json_pack("{s:s, s:o, s:s, s:o, s:s, s:s, s:s, s:I, s:I, s:I}", "protocol",
-					flow->protocol == IPPROTO_UDP ? "udp" : "tcp", "client",
-					endpoint(&flow->original.from, flow->original.from_port), "forward",
-					forward->name, "node", show_text(node ? node->name : NULL), "node_address",
-					addr_format(&flow->reply.from, address), "plane", "kernel", "state",
-					flow->state, "age_seconds", (json_int_t)flow->age_seconds, "bytes_in",
-					(json_int_t)flow->bytes_in, "bytes_out", (json_int_t)flow->bytes_out));
+	json_t *json = json_pack("{s:s, s:o, s:s, s:o, s:s, s:s, s:s, s:I, s:I, s:I}", "protocol",
+				 flow->protocol == IPPROTO_UDP ? "udp" : "tcp", "client",
+				 endpoint(&flow->original.from, flow->original.from_port), "forward", forward->name,
+				 "node", show_text(node ? node->name : NULL), "node_address",
+				 addr_format(&flow->reply.from, address), "plane", "kernel", "state", flow->state,
+				 "age_seconds", (json_int_t)flow->age_seconds, "bytes_in", (json_int_t)flow->bytes_in,
+				 "bytes_out", (json_int_t)flow->bytes_out);
+	put_header(listing, flow, json);
+	json_array_append_new(listing->list, json);
 	return FLOW_KEEP;
 }
 
-void connections_add_kernel(const struct model *model, const char *forward, struct arena *arena, json_t *list)
+void connections_add_kernel(const struct model *model, const struct headers *headers, const char *forward,
+			    struct arena *arena, json_t *list)
 {
 	struct listing listing = {.table = dial_table_new(model, arena), .forward = forward, .list = list};
+	if (headers && headers_flows(headers, &listing.headers, &listing.header_count) < 0)
+		listing.header_count = 0;
+	if (listing.header_count)
+		qsort(listing.headers, listing.header_count, sizeof(*listing.headers), compare_flows);
 	if (listing.table)
 		conntrack_walk(MARK_FORWARD, MARK_FORWARD, list_flow, &listing);
+	free(listing.headers);
 }
 
 static enum flow_verdict sum_flow(void *context, const struct flow *flow)
@@ -140,4 +188,32 @@ void connections_add_uses(const struct model *model, struct arena *arena, struct
 	struct listing listing = {.table = dial_table_new(model, arena), .uses = uses};
 	if (listing.table)
 		conntrack_walk(MARK_FORWARD, MARK_FORWARD, sum_flow, &listing);
+}
+
+#define HALF_OPEN_LOOKED 50000u
+
+struct half_open {
+	const struct dial_table *table;
+	uint64_t *counts;
+	size_t looked;
+};
+
+static enum flow_verdict count_half_open(void *context, const struct flow *flow)
+{
+	struct half_open *half = context;
+	if (++half->looked > HALF_OPEN_LOOKED)
+		return FLOW_STOP;
+	if (strcmp(flow->state, "syn-sent") != 0 && strcmp(flow->state, "syn-received") != 0)
+		return FLOW_KEEP;
+	const struct forward *forward = forward_of(half->table, flow);
+	if (forward)
+		half->counts[forward->index]++;
+	return FLOW_KEEP;
+}
+
+void connections_count_half_open(const struct model *model, struct arena *arena, uint64_t *counts)
+{
+	struct half_open half = {.table = dial_table_new(model, arena), .counts = counts};
+	if (half.table)
+		conntrack_walk(MARK_FORWARD, MARK_FORWARD, count_half_open, &half);
 }

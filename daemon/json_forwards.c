@@ -41,6 +41,32 @@ static json_t *backends_json(const struct show *show, const struct forward *forw
 			 part_put_number(json, "up", up) && part_put_number(json, "total", forward->pool->node_count));
 }
 
+/* For each family of clients that can come: which plane, and why. */
+static json_t *planes_json(const struct show *show, const struct forward *forward)
+{
+	static const enum family families[] = {FAMILY_V4, FAMILY_V6};
+	json_t *list = json_array();
+	bool fine = list;
+	for (size_t i = 0; i < 2 && fine; i++) {
+		if (forward->listen_address.family && forward->listen_address.family != families[i])
+			continue;
+		struct plane_choice choice = compile_plane(show->model, show->run, forward, families[i]);
+		json_t *json = json_object();
+		bool whole = part_put_text(json, "clients", families[i] == FAMILY_V4 ? "ipv4" : "ipv6") &&
+			     part_put_text(json, "plane", plane_names[choice.plane]) &&
+			     part_put_text(json, "why", choice.why);
+		fine = part_append(list, part_done(json, whole));
+	}
+	return part_done(list, fine);
+}
+
+static json_t *synproxy_json(const struct show *show, const struct forward *forward)
+{
+	json_t *json = json_object();
+	return part_done(json, part_put_text(json, "mode", toggle_names[forward->synproxy]) &&
+				       part_put_bool(json, "on", compile_synproxy_on(show->run, forward)));
+}
+
 static json_t *connections_json(uint64_t open, uint64_t total)
 {
 	json_t *json = json_object();
@@ -76,6 +102,8 @@ static json_t *forward_json(const struct show *show, const struct counters *coun
 			     forward->target_port ? json_integer(forward->target_port) : json_null()) &&
 		    part_put_text(json, "proxy_protocol", proxy_header_names[forward->proxy_protocol]) &&
 		    part_put_text(json, "plane", plane_names[plane.plane]) && part_put_text(json, "why", plane.why) &&
+		    part_put(json, "planes", planes_json(show, forward)) &&
+		    part_put(json, "synproxy", synproxy_json(show, forward)) &&
 		    part_put(json, "backends", backends_json(show, forward)) &&
 		    put_numbers(json, counters, forward, use ? use : &none) && part_put_place(json, forward->at) &&
 		    part_put_text(json, "reason", forward->reason);

@@ -162,6 +162,8 @@ static void render_forwards(FILE *out, const struct metrics *m)
 		 WIDE(limited)},
 		{"edged_forward_refused_total", "counter", "Connections refused because no backend was up.",
 		 WIDE(refused)},
+		{"edged_forward_synproxy_answered_total", "counter", "SYNs that were answered in the nodes' place.",
+		 WIDE(answered)},
 		{"edged_forward_backends_up", "gauge", "Backends that get new connections.", NARROW(backends_up)},
 		{"edged_forward_backends", "gauge", "Backends in the forward's pool.", NARROW(backends_total)},
 	};
@@ -253,6 +255,21 @@ static void render_drops(FILE *out, const struct metrics *m)
 	end(out, m->packet_bans);
 }
 
+static void render_headers(FILE *out, const struct metrics *m)
+{
+	if (!m->header_count)
+		return;
+	head(out, "edged_header_events_total", "counter", "What the programs that add the PROXY header did.");
+	for (size_t i = 0; i < m->header_count; i++) {
+		start(out, "edged_header_events_total", "event", m->headers[i].event);
+		end(out, m->headers[i].count);
+	}
+	head(out, "edged_header_flows", "gauge", "Flows that they know.");
+	fprintf(out, "edged_header_flows %" PRIu32 "\n", m->header_flows);
+	head(out, "edged_header_flows_room", "gauge", "Flows that they have room for.");
+	fprintf(out, "edged_header_flows_room %" PRIu32 "\n", m->header_room);
+}
+
 static void role_labels(FILE *out, const char *name, const struct metrics_role *role)
 {
 	char index[16];
@@ -291,6 +308,7 @@ int metrics_render(const struct metrics *metrics, char **ret_text, size_t *ret_l
 	render_nodes(out, metrics);
 	render_rules(out, metrics);
 	render_drops(out, metrics);
+	render_headers(out, metrics);
 	render_roles(out, metrics);
 	bool failed = ferror(out);
 	if (fclose(out) || failed) {

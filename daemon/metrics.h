@@ -21,6 +21,7 @@ struct metrics_forward {
 	uint64_t open_packets, open_bytes; /* of the open connections that the kernel forwards */
 	uint64_t limited; /* packets dropped by a limit */
 	uint64_t refused; /* connections refused because no backend was up */
+	uint64_t answered; /* SYNs that synproxy answered in the nodes' place */
 	uint32_t backends_up, backends_total;
 };
 
@@ -47,6 +48,12 @@ struct metrics_rule {
 struct metrics_drop {
 	const char *reason; /* "default", "spoofed", "invalid", "banned", "blocklist-NAME" ... */
 	uint64_t packets, bytes;
+};
+
+/* What the programs that add the PROXY header have counted. */
+struct metrics_header {
+	const char *event; /* "sent", "again", "drop-state" ... */
+	uint64_t count;
 };
 
 struct metrics_role {
@@ -90,6 +97,9 @@ struct metrics {
 	size_t rule_count;
 	const struct metrics_drop *drops;
 	size_t drop_count;
+	const struct metrics_header *headers;
+	size_t header_count; /* 0: the programs are not there */
+	uint32_t header_flows, header_room;
 	const struct metrics_role *roles;
 	size_t role_count;
 	uint64_t operator_bans, packet_bans; /* in force */

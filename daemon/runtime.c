@@ -22,7 +22,9 @@ struct runtime {
 	size_t draining_count, draining_capacity;
 	struct ban *bans;
 	size_t ban_count, ban_capacity;
-	bool owner;
+	bool owner, synproxy;
+	char **pressed;
+	size_t pressed_count;
 	struct header_device *headers; /* their names are owned */
 	size_t header_count;
 	const char *header_why;
@@ -47,6 +49,13 @@ static void free_headers(struct header_device *headers, size_t count)
 	free(headers);
 }
 
+static void free_texts(char **texts, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		free(texts[i]);
+	free(texts);
+}
+
 void runtime_free(struct runtime **runtime)
 {
 	if (!runtime || !*runtime)
@@ -59,6 +68,7 @@ void runtime_free(struct runtime **runtime)
 	for (size_t i = 0; i < r->draining_count; i++)
 		free(r->draining[i]);
 	free_headers(r->headers, r->header_count);
+	free_texts(r->pressed, r->pressed_count);
 	free(r->health);
 	free(r->draining);
 	free(r->bans);
@@ -240,9 +250,10 @@ uint64_t runtime_next_expiry(const struct runtime *runtime)
 	return next;
 }
 
-void runtime_set_kernel(struct runtime *runtime, bool owner)
+void runtime_set_kernel(struct runtime *runtime, bool owner, bool synproxy)
 {
 	runtime->owner = owner;
+	runtime->synproxy = synproxy;
 }
 
 static bool same_headers(const struct runtime *runtime, const struct header_device *devices, size_t count, const char *why)
@@ -283,6 +294,27 @@ void runtime_set_tunnels(struct runtime *runtime, const struct tunnel_run *tunne
 	runtime->tunnel_count = count;
 }
 
+int runtime_set_pressed(struct runtime *runtime, const char *const *forwards, size_t count)
+{
+	bool same = runtime->pressed_count == count;
+	for (size_t i = 0; i < count && same; i++)
+		same = strcmp(runtime->pressed[i], forwards[i]) == 0;
+	if (same)
+		return 0;
+	char **copy = calloc(count + 1, sizeof(*copy));
+	size_t copied = 0;
+	while (copy && copied < count && (copy[copied] = strdup(forwards[copied])))
+		copied++;
+	if (!copy || copied < count) {
+		free_texts(copy, copied);
+		return -ENOMEM;
+	}
+	free_texts(runtime->pressed, runtime->pressed_count);
+	runtime->pressed = copy;
+	runtime->pressed_count = count;
+	return 1;
+}
+
 const struct rundata *runtime_view(struct runtime *runtime, uint64_t now)
 {
 	size_t count = runtime->health_count;
@@ -308,6 +340,9 @@ const struct rundata *runtime_view(struct runtime *runtime, uint64_t now)
 		.ban_count = runtime->ban_count,
 		.now = now,
 		.kernel_owner = runtime->owner,
+		.kernel_synproxy = runtime->synproxy,
+		.pressed = (const char *const *)runtime->pressed,
+		.pressed_count = runtime->pressed_count,
 		.header_devices = runtime->headers,
 		.header_device_count = runtime->header_count,
 		.header_why = runtime->header_why,

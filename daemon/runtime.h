@@ -24,8 +24,10 @@ void runtime_keep_only(struct runtime *runtime, const struct model *model);
 /* When the next ban ends; 0: none does. */
 uint64_t runtime_next_expiry(const struct runtime *runtime);
 
-void runtime_set_kernel(struct runtime *runtime, bool owner);
+void runtime_set_kernel(struct runtime *runtime, bool owner, bool synproxy);
 /* The devices that carry the header programs, copied, and why others do not (a static sentence, may be NULL). */
+/* The forwards under SYN pressure, copied. */
+int runtime_set_pressed(struct runtime *runtime, const char *const *forwards, size_t count);
 int runtime_set_headers(struct runtime *runtime, const struct header_device *devices, size_t count, const char *why);
 /* This machine holds tunnels; what is known of them stays the caller's, and valid until the next call. */
 void runtime_set_tunnels(struct runtime *runtime, const struct tunnel_run *tunnels, size_t count);

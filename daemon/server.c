@@ -5,9 +5,11 @@
 #include "apply.h"
 #include "front.h"
 #include "gather.h"
+#include "injection.h"
 #include "kernel/nft_monitor.h"
 #include "log.h"
 #include "notify.h"
+#include "pressure.h"
 #include "request.h"
 #include "server_state.h"
 #include "takeover.h"
@@ -29,6 +31,7 @@
 #include <unistd.h>
 
 #define REFRESH_DELAY_US 10000
+#define INJECTION_TICKS 8
 
 uint64_t server_now(void)
 {
@@ -135,12 +138,26 @@ static void on_monitor(evutil_socket_t fd, short what, void *context)
 	server_refresh_soon(server);
 }
 
+/* A device or a filter came or went: what lost the header programs is closed as soon as it is seen. */
+static void on_injection(void *context)
+{
+	struct server *server = context;
+	if (injection_update(server->injection, engine_model(server->engine)) > 0)
+		server_refresh_soon(server);
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *context)
 {
 	(void)fd;
 	(void)what;
 	struct server *server = context;
 	notify_alive();
+	/* Its events say when; this is for what they may have missed. */
+	if (server->ticks++ % INJECTION_TICKS == 0)
+		on_injection(server);
+	if (pressure_look(server->pressure, server->kernel, engine_model(server->engine), server->runtime,
+			  server_now()) > 0)
+		server_refresh_soon(server);
 	takeover_write(server->options.runtime_dir, server->roles);
 }
 
@@ -272,7 +289,7 @@ static int open_kernel(struct server *server)
 		return r;
 	}
 	bool can_own = kernel_has_owner_persist(server->kernel);
-	runtime_set_kernel(server->runtime, can_own);
+	runtime_set_kernel(server->runtime, can_own, kernel_has_synproxy(server->kernel));
 	if (!can_own)
 		log_info("kernel", "this kernel has no owner and persist flags (6.9 and later): foreign changes are "
 				   "repaired instead");
@@ -297,12 +314,13 @@ static unsigned count_cores(void)
 }
 
 /* What is needed to bring up a configuration; no other process yet. */
-static int start_core(struct server *server, unsigned workers)
+static int start_core(struct server *server, unsigned workers, bool watch)
 {
 	server->runtime = runtime_new();
 	server->push = push_new(workers);
+	server->pressure = pressure_new();
 	server->warnings_arena = arena_new();
-	if (!server->runtime || !server->push || !server->warnings_arena)
+	if (!server->runtime || !server->push || !server->pressure || !server->warnings_arena)
 		return -ENOMEM;
 	diag_init(&server->warnings, server->warnings_arena);
 	int r = make_folders(server);
@@ -316,6 +334,10 @@ static int start_core(struct server *server, unsigned workers)
 		r = open_kernel(server);
 	if (r < 0)
 		return r;
+	r = injection_open(watch ? server->base : NULL, server->options.runtime_dir, server->runtime, on_injection, server,
+			   &server->injection);
+	if (r < 0)
+		return r;
 	server->engine = engine_new(server->kernel, server->runtime);
 	return server->engine ? tunnel_watch_open(server) : -ENOMEM;
 }
@@ -323,7 +345,7 @@ static int start_core(struct server *server, unsigned workers)
 static int start(struct server *server)
 {
 	unsigned workers = count_cores();
-	int r = start_core(server, workers);
+	int r = start_core(server, workers, true);
 	if (r == 0)
 		r = front_open(server->options.runtime_dir, &server->front);
 	if (r < 0)
@@ -349,8 +371,10 @@ static void server_close(struct server *server)
 	tunnel_watch_close(server);
 	roles_stop(&server->roles);
 	push_free(&server->push);
+	pressure_free(&server->pressure);
 	front_close(&server->front);
 	engine_free(&server->engine);
+	injection_close(&server->injection);
 	if (server->monitor)
 		monitor_close(&server->monitor);
 	if (server->kernel)
@@ -365,7 +389,7 @@ int server_expire(const struct options *options)
 {
 	struct server server = {.options = *options, .lock = -1, .started_at = server_now()};
 	umask(0077);
-	int r = start_core(&server, 1);
+	int r = start_core(&server, 1, false);
 	if (r == 0)
 		apply_boot(&server);
 	server_close(&server);

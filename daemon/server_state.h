@@ -17,6 +17,8 @@
 
 struct gather;
 struct tunnel_watch;
+struct injection;
+struct pressure;
 
 struct server {
 	struct options options;
@@ -25,6 +27,8 @@ struct server {
 	struct runtime *runtime;
 	struct tunnels *tunnels;
 	struct tunnel_watch *tunnel_watch; /* foreign changes of tunnels, and what is wrong with one */
+	struct injection *injection;
+	struct pressure *pressure;
 	struct engine *engine;
 	struct push *push;
 	struct roles *roles;
@@ -45,6 +49,7 @@ struct server {
 	uint64_t applied_at;     /* seconds since the epoch */
 	uint64_t started_at;
 	uint64_t repairs;
+	unsigned ticks; /* seconds that the loop has run, more or less */
 	bool outgoing_workers;   /* a former main's workers still accept */
 	bool health_unsaved;     /* to be written with the next refresh */
 	bool closed;             /* nothing valid to run: default deny only */

@@ -349,7 +349,8 @@ static const struct codec *const codecs[EXPR_KINDS] = {
 	[EXPR_DYNSET] = &codec_dynset,	   [EXPR_LIMIT] = &codec_limit,	      [EXPR_COUNTER] = &codec_counter,
 	[EXPR_LOG] = &codec_log,	   [EXPR_IMMEDIATE] = &codec_immediate, [EXPR_NUMGEN] = &codec_numgen,
 	[EXPR_HASH] = &codec_hash,	   [EXPR_NAT] = &codec_nat,	      [EXPR_REDIRECT] = &codec_redirect,
-	[EXPR_MASQUERADE] = &codec_masquerade, [EXPR_REJECT] = &codec_reject, [EXPR_VERDICT] = &codec_verdict,
+	[EXPR_MASQUERADE] = &codec_masquerade, [EXPR_REJECT] = &codec_reject,
+	[EXPR_SYNPROXY] = &codec_synproxy, [EXPR_VERDICT] = &codec_verdict,
 };
 
 int nft_expr_encode(const struct expr *expr, struct nftnl_expr **ret_expr)

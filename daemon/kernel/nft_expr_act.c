@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_nat.h>
+#include <linux/netfilter/nf_synproxy.h>
 #include <linux/netfilter/nf_tables.h>
 #include <string.h>
 
@@ -365,6 +366,33 @@ static int get_reject(const struct nftnl_expr *from, struct arena *arena, struct
 	return 0;
 }
 
+/* Segment size and window scale are always offered. */
+#define SYNPROXY_ALWAYS ((uint32_t)(NF_SYNPROXY_OPT_MSS | NF_SYNPROXY_OPT_WSCALE))
+
+static int put_synproxy(const struct expr *expr, struct nftnl_expr *to)
+{
+	nftnl_expr_set_u16(to, NFTNL_EXPR_SYNPROXY_MSS, expr->synproxy.mss);
+	nftnl_expr_set_u8(to, NFTNL_EXPR_SYNPROXY_WSCALE, expr->synproxy.wscale);
+	nftnl_expr_set_u32(to, NFTNL_EXPR_SYNPROXY_FLAGS,
+			   SYNPROXY_ALWAYS | (expr->synproxy.timestamp ? NF_SYNPROXY_OPT_TIMESTAMP : 0u) |
+				   (expr->synproxy.sack ? NF_SYNPROXY_OPT_SACK_PERM : 0u));
+	return 0;
+}
+
+static int get_synproxy(const struct nftnl_expr *from, struct arena *arena, struct expr *to)
+{
+	(void)arena;
+	uint32_t flags = codec_get_u32(from, NFTNL_EXPR_SYNPROXY_FLAGS);
+	if ((flags & SYNPROXY_ALWAYS) != SYNPROXY_ALWAYS || !nftnl_expr_is_set(from, NFTNL_EXPR_SYNPROXY_MSS) ||
+	    flags & ~(SYNPROXY_ALWAYS | NF_SYNPROXY_OPT_TIMESTAMP | NF_SYNPROXY_OPT_SACK_PERM))
+		return -ENOTSUP;
+	to->synproxy.mss = nftnl_expr_get_u16(from, NFTNL_EXPR_SYNPROXY_MSS);
+	to->synproxy.wscale = nftnl_expr_get_u8(from, NFTNL_EXPR_SYNPROXY_WSCALE);
+	to->synproxy.timestamp = flags & NF_SYNPROXY_OPT_TIMESTAMP;
+	to->synproxy.sack = flags & NF_SYNPROXY_OPT_SACK_PERM;
+	return 0;
+}
+
 const struct codec codec_lookup = {"lookup", put_lookup, get_lookup};
 const struct codec codec_dynset = {"dynset", put_dynset, get_dynset};
 const struct codec codec_limit = {"limit", put_limit, get_limit};
@@ -376,3 +404,4 @@ const struct codec codec_nat = {"nat", put_nat, get_nat};
 const struct codec codec_redirect = {"redir", put_redirect, get_redirect};
 const struct codec codec_masquerade = {"masq", put_masquerade, get_masquerade};
 const struct codec codec_reject = {"reject", put_reject, get_reject};
+const struct codec codec_synproxy = {"synproxy", put_synproxy, get_synproxy};

@@ -5,10 +5,14 @@
 
 #include "conntrack.h"
 #include "nft_batch.h"
+#include "nft_expr.h"
 #include "nft_monitor.h"
 #include "nft_object.h"
 
 #include <errno.h>
+#include <libnftnl/chain.h>
+#include <libnftnl/rule.h>
+#include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -68,28 +72,95 @@ int kernel_owner_fd(const struct kernel *kernel)
 	return kernel->ops == &ops ? ((const struct nft_kernel *)kernel)->owner.fd : -1;
 }
 
-/* A batch with the flags on a table of its own, and then a message that fails whatever the kernel is:
- * which of the two is refused first tells. */
+/* What is tried is the first message, on a table of its own; the last one fails whatever the kernel is: which of them is
+ * refused first tells. */
+enum probe_message { PROBE_TRIED, PROBE_FAILS };
+
+static int probe_table(struct nft_batch *batch, enum probe_message owner, uint32_t flags)
+{
+	struct nlmsghdr *message = nft_batch_add(batch, owner, NFT_MSG_NEWTABLE, NLM_F_CREATE, OBJECT_ROOM);
+	int rc = message ? put_table(message, PROBE_TABLE, flags) : -ENOMEM;
+	if (rc == 0)
+		nft_batch_done(batch, message);
+	return rc;
+}
+
+/* 1: the kernel takes it; 0: it does not; -ENOMEM. */
+static int probe_end(struct nft_kernel *nft, struct nft_batch *batch)
+{
+	struct nft_batch_result result;
+	struct nlmsghdr *message = nft_batch_add(batch, PROBE_FAILS, NFT_MSG_DELTABLE, 0, OBJECT_ROOM);
+	int rc = message ? put_table(message, PROBE_TABLE "-none", 0) : -ENOMEM;
+	if (rc < 0)
+		return rc;
+	nft_batch_done(batch, message);
+	/* Through the other socket: whatever came of it, ours owns nothing more. */
+	(void)nft_batch_send(batch, &nft->query, &result);
+	return result.owner == PROBE_FAILS;
+}
+
 static int try_persist(struct nft_kernel *nft)
 {
 	struct nft_batch batch cleanup_batch = {0};
-	struct nft_batch_result result;
 	int rc = nft_batch_begin(0, &batch);
-	if (rc < 0)
-		return rc;
-	struct nlmsghdr *message = nft_batch_add(&batch, 0, NFT_MSG_NEWTABLE, NLM_F_CREATE, OBJECT_ROOM);
-	rc = message ? put_table(message, PROBE_TABLE, TABLE_FLAG_OWNER | TABLE_FLAG_PERSIST) : -ENOMEM;
-	if (rc < 0)
-		return rc;
-	nft_batch_done(&batch, message);
-	message = nft_batch_add(&batch, 1, NFT_MSG_DELTABLE, 0, OBJECT_ROOM);
-	rc = message ? put_table(message, PROBE_TABLE "-none", 0) : -ENOMEM;
-	if (rc < 0)
-		return rc;
-	nft_batch_done(&batch, message);
-	/* Through the other socket: whatever came of it, ours owns nothing more. */
-	(void)nft_batch_send(&batch, &nft->query, &result);
-	return result.owner == 1;
+	if (rc == 0)
+		rc = probe_table(&batch, PROBE_TRIED, TABLE_FLAG_OWNER | TABLE_FLAG_PERSIST);
+	return rc < 0 ? rc : probe_end(nft, &batch);
+}
+
+static int probe_chain(struct nft_batch *batch)
+{
+	struct nlmsghdr *message = nft_batch_add(batch, PROBE_TRIED, NFT_MSG_NEWCHAIN, NLM_F_CREATE, OBJECT_ROOM);
+	struct nftnl_chain *chain = nftnl_chain_alloc();
+	int rc = -ENOMEM;
+	if (message && chain && nftnl_chain_set_str(chain, NFTNL_CHAIN_TABLE, PROBE_TABLE) >= 0 &&
+	    nftnl_chain_set_str(chain, NFTNL_CHAIN_NAME, "probe") >= 0 &&
+	    nftnl_chain_set_str(chain, NFTNL_CHAIN_TYPE, "filter") >= 0) {
+		nftnl_chain_set_u32(chain, NFTNL_CHAIN_HOOKNUM, NF_INET_LOCAL_IN);
+		nftnl_chain_set_s32(chain, NFTNL_CHAIN_PRIO, 0);
+		nftnl_chain_nlmsg_build_payload(message, chain);
+		nft_batch_done(batch, message);
+		rc = 0;
+	}
+	nftnl_chain_free(chain);
+	return rc;
+}
+
+static int probe_rule(struct nft_batch *batch, const struct expr *expr)
+{
+	struct nlmsghdr *message = nft_batch_add(batch, PROBE_TRIED, NFT_MSG_NEWRULE, NLM_F_CREATE, RULE_ROOM(1));
+	struct nftnl_rule *rule = nftnl_rule_alloc();
+	struct nftnl_expr *encoded = NULL;
+	int rc = message && rule ? nft_expr_encode(expr, &encoded) : -ENOMEM;
+	if (rc == 0) {
+		nftnl_rule_add_expr(rule, encoded);
+		rc = nftnl_rule_set_str(rule, NFTNL_RULE_TABLE, PROBE_TABLE) < 0 ||
+				     nftnl_rule_set_str(rule, NFTNL_RULE_CHAIN, "probe") < 0
+			     ? -ENOMEM
+			     : 0;
+	}
+	if (rc == 0) {
+		nftnl_rule_nlmsg_build_payload(message, rule);
+		nft_batch_done(batch, message);
+	}
+	nftnl_rule_free(rule);
+	return rc;
+}
+
+bool kernel_has_synproxy(struct kernel *kernel)
+{
+	static const struct expr expr = {.kind = EXPR_SYNPROXY, .synproxy = {.mss = 1460, .wscale = 7}};
+	struct nft_batch batch cleanup_batch = {0};
+	if (kernel->ops != &ops)
+		return false;
+	int rc = nft_batch_begin(0, &batch);
+	if (rc == 0)
+		rc = probe_table(&batch, PROBE_TRIED, 0);
+	if (rc == 0)
+		rc = probe_chain(&batch);
+	if (rc == 0)
+		rc = probe_rule(&batch, &expr);
+	return rc == 0 && probe_end(nft_kernel_of(kernel), &batch) == 1;
 }
 
 bool kernel_has_owner_persist(struct kernel *kernel)

@@ -218,7 +218,9 @@ static void trace_forward(const struct packet *packet, const struct answer *answ
 		for (size_t j = 0; j < answer->node_count; j++)
 			candidate |= answer->nodes[j] == node;
 		if (!candidate)
-			trace_add(trace, "pool: %s takes no new connection (down, draining, of the other family or out of the kernel's reach)",
+			trace_add(trace,
+				  "pool: %s takes no new connection (down, draining, of the other family or out of the "
+				  "kernel's reach)",
 				  node->name);
 		else if (answer->plane == PLANE_KERNEL)
 			trace_add(trace, "pool: %s port %u, which sees the %s address", node->name, answer->target_port,

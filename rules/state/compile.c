@@ -180,6 +180,7 @@ static const struct sysctl sysctls[] = {
 	{"net.ipv6.conf.all.forwarding", "1"},
 	{"net.netfilter.nf_conntrack_acct", "1"},
 	{"net.netfilter.nf_conntrack_tcp_loose", "0"},
+	{"net.netfilter.nf_conntrack_timestamp", "1"},
 };
 
 int compile_state(const struct model *model, const struct rundata *run, struct state **ret_state)

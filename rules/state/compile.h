@@ -40,6 +40,9 @@ uint16_t compile_health_port(const struct forward *forward);
 int compile_tunnels(const struct model *model, const struct rundata *run, struct arena *arena,
 		    struct tunnel_list *ret_list);
 
+/* True when SYNs from wan to this forward are answered by this machine in the nodes' place. */
+bool compile_synproxy_on(const struct rundata *run, const struct forward *forward);
+
 /* 0 with *ret_state (the caller frees it; it refers into model, which must
  * outlive it), or -ENOMEM. */
 int compile_state(const struct model *model, const struct rundata *run, struct state **ret_state);

@@ -65,7 +65,8 @@ static void dispatch_map(struct build *b, const struct dispatch *dispatch, enum 
 		const struct forward *forward = &model->forwards[i];
 		if (forward->listen_address.family != family || !dispatch->wanted(b, forward))
 			continue;
-		char *chain = build_name(b, "%s-%s", dispatch->chain, forward->name);
+		char *chain = build_name(b, "%s-%s%s", dispatch->chain, forward->name,
+					 dispatch->past_gate && forward->from_count ? "-in" : "");
 		for (size_t j = 0; j < forward->port_count; j++) {
 			for (uint32_t port = forward->ports[j].first; port <= forward->ports[j].last; port++) {
 				struct element *element = &elements[count++];
@@ -164,9 +165,9 @@ static bool wanted_watch(const struct build *b, const struct forward *forward)
 	return forward->limits.ban != 0;
 }
 
-static const struct dispatch listen_dispatch = {"listen", "fwd", VERDICT_JUMP, wanted_listen};
-static const struct dispatch nat_dispatch = {"nat", "nat", VERDICT_JUMP, wanted_nat};
-static const struct dispatch watch_dispatch = {"watch", "watch", VERDICT_JUMP, wanted_watch};
+static const struct dispatch listen_dispatch = {"listen", "fwd", VERDICT_JUMP, wanted_listen, false};
+static const struct dispatch nat_dispatch = {"nat", "nat", VERDICT_JUMP, wanted_nat, false};
+static const struct dispatch watch_dispatch = {"watch", "watch", VERDICT_JUMP, wanted_watch, false};
 
 void dispatch_listen(struct build *b, struct chain_build *chain)
 {
@@ -302,6 +303,12 @@ static void compile_decision(struct build *b, const struct forward *forward)
 	struct chain_build *chain = gated_chain(b, forward, "fwd");
 	build_count_as(b, build_name(b, "fwd-%s", forward->name));
 	refuse_when_down(b, chain, forward);
+	if (may_synproxy(b, forward)) {
+		compile_synproxy_answer(b, chain, forward);
+		char *proven = build_name(b, "syn-%s", forward->name);
+		rule_verdict(b, chain, VERDICT_GOTO, proven, forward->at, "");
+		chain = build_chain(b, proven);
+	}
 	compile_limits(b, chain, forward);
 	bool staged = forward->limits.open_per_source || forward->limits.new_per_source.count;
 	struct chain_build *go = staged ? build_chain(b, build_name(b, "fwd-%s-go", forward->name)) : chain;

@@ -125,6 +125,7 @@ static void compile_decide(struct build *b)
 	/* conntrack does not follow neighbour discovery and multicast listeners. */
 	match_ct_state(b, CT_STATE_UNTRACKED);
 	rule_verdict(b, decide, VERDICT_JUMP, CHAIN_IMPLIED, no_origin, "");
+	compile_synproxy_decide(b, decide);
 	match_ct_state(b, CT_STATE_INVALID | CT_STATE_UNTRACKED);
 	rule_verdict(b, decide, VERDICT_GOTO, drop_chain(b, "invalid"), no_origin, "");
 	match_mark(b, MARK_ACCEPTED, MARK_ACCEPTED);
@@ -369,6 +370,7 @@ static void compile_hooks(struct build *b)
 	rule_verdict(b, input, VERDICT_ACCEPT, NULL, no_origin, "a rule, management or implied");
 	match_mark(b, MARK_ACCEPTED | MARK_PROXY, MARK_ACCEPTED | MARK_PROXY);
 	rule_verdict(b, input, VERDICT_ACCEPT, NULL, no_origin, "to the user-space forwarder");
+	compile_synproxy_input(b, input);
 	rule_verdict(b, input, VERDICT_GOTO, drop_chain(b, "input-default"), no_origin, "");
 
 	/* Through the machine goes only what was let in here: a flow from before this table is not. */
@@ -476,5 +478,6 @@ void compile_frame(struct build *b)
 		build_base_chain(b, "prerouting", CHAIN_NAT, HOOK_PREROUTING, PRIORITY_DNAT, false);
 	compile_forwards(b, dnat, watch);
 	compile_hooks(b);
+	compile_synproxy_output(b);
 	compile_postrouting(b);
 }

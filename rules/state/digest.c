@@ -153,6 +153,10 @@ static void mix_expr(uint64_t *hash, const struct expr *expr)
 	case EXPR_REJECT:
 		mix(hash, expr->reject.with);
 		break;
+	case EXPR_SYNPROXY:
+		mix(hash, pack(expr->synproxy.mss, expr->synproxy.wscale, expr->synproxy.timestamp,
+			       expr->synproxy.sack, 0));
+		break;
 	case EXPR_VERDICT:
 		mix_verdict(hash, expr);
 		break;

@@ -45,12 +45,22 @@ char *set_name(struct build *b, const char *what, enum family family, const char
 void compile_prefix_set(struct build *b, const char *name, enum family family, const struct prefix *prefixes, size_t count);
 uint32_t source_set_size(const struct build *b);
 
+/* compile_synproxy.c. Could synproxy be on for it, now or under pressure? */
+bool may_synproxy(const struct build *b, const struct forward *forward);
+/* The rule that has a SYN answered here, while it is on. */
+void compile_synproxy_answer(struct build *b, struct chain_build *chain, const struct forward *forward);
+/* The rules for what has no flow yet, or is answered here; the output hooks. Nothing where no forward may. */
+void compile_synproxy_decide(struct build *b, struct chain_build *decide);
+void compile_synproxy_input(struct build *b, struct chain_build *input);
+void compile_synproxy_output(struct build *b);
+
 /* What the tables of dispatch are made for. */
 struct dispatch {
 	const char *map;   /* name of the map of (protocol, port); addressed ones add "4" and "6" */
 	const char *chain; /* prefix of the target chains */
 	enum verdict_kind verdict;
 	bool (*wanted)(const struct build *b, const struct forward *forward);
+	bool past_gate; /* to what lies behind the question where a packet came from */
 };
 void compile_dispatch_maps(struct build *b, const struct dispatch *dispatch);
 void compile_dispatch_rules(struct build *b, struct chain_build *chain, const struct dispatch *dispatch, bool zone_self_only);

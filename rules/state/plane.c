@@ -117,9 +117,9 @@ struct plane_choice compile_plane(const struct model *model, const struct rundat
 		return proxy;
 	}
 	const char *lacks = kernel_lacks(run, forward, &usable);
+	const char *served = forward->via == VIA_KERNEL ? "via: kernel" : "the kernel can serve it";
 	if (!lacks)
-		return (struct plane_choice){PLANE_KERNEL, forward->via == VIA_KERNEL ? "via: kernel" : "the kernel can serve it",
-					     usable.kernel};
+		return (struct plane_choice){PLANE_KERNEL, served, usable.kernel};
 	/* via: kernel is a promise: what cannot be kept is refused, and never served in another way. */
 	if (forward->via == VIA_KERNEL) {
 		none.why = lacks;

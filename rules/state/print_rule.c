@@ -361,6 +361,24 @@ static void print_verdict(struct text *out, enum verdict_kind kind, const char *
 		text_add(out, " %s", chain ? chain : "");
 }
 
+static void print_counter(struct printer *printer, const struct expr *expr)
+{
+	begin(printer);
+	text_add(printer->out, "counter name %s", expr->counter.name);
+}
+
+/* What is sent back at once. */
+static void print_answer(struct printer *printer, const struct expr *expr)
+{
+	if (expr->kind == EXPR_REJECT) {
+		print_reject(printer, expr);
+		return;
+	}
+	begin(printer);
+	text_add(printer->out, "synproxy mss %u wscale %u%s%s", expr->synproxy.mss, expr->synproxy.wscale,
+		 expr->synproxy.timestamp ? " timestamp" : "", expr->synproxy.sack ? " sack-perm" : "");
+}
+
 static void print_expr(struct printer *printer, const struct expr *expr)
 {
 	switch (expr->kind) {
@@ -395,8 +413,7 @@ static void print_expr(struct printer *printer, const struct expr *expr)
 		print_limit(printer->out, &expr->limit);
 		break;
 	case EXPR_COUNTER:
-		begin(printer);
-		text_add(printer->out, "counter name %s", expr->counter.name);
+		print_counter(printer, expr);
 		break;
 	case EXPR_LOG:
 		print_log(printer, expr);
@@ -414,7 +431,8 @@ static void print_expr(struct printer *printer, const struct expr *expr)
 		print_nat(printer, expr);
 		break;
 	case EXPR_REJECT:
-		print_reject(printer, expr);
+	case EXPR_SYNPROXY:
+		print_answer(printer, expr);
 		break;
 	case EXPR_VERDICT:
 		begin(printer);

@@ -128,6 +128,12 @@ static bool verdict_equal(enum verdict_kind kind_a, const char *chain_a, enum ve
 	return kind_a == kind_b && (!jumps || text_equal(chain_a, chain_b));
 }
 
+static bool synproxy_equal(const struct expr *a, const struct expr *b)
+{
+	return a->synproxy.mss == b->synproxy.mss && a->synproxy.wscale == b->synproxy.wscale &&
+	       a->synproxy.timestamp == b->synproxy.timestamp && a->synproxy.sack == b->synproxy.sack;
+}
+
 bool expr_equal(const struct expr *a, const struct expr *b)
 {
 	if (a->kind != b->kind)
@@ -182,6 +188,8 @@ bool expr_equal(const struct expr *a, const struct expr *b)
 		return a->masquerade.fully_random == b->masquerade.fully_random;
 	case EXPR_REJECT:
 		return a->reject.with == b->reject.with;
+	case EXPR_SYNPROXY:
+		return synproxy_equal(a, b);
 	case EXPR_VERDICT:
 		return verdict_equal(a->verdict.kind, a->verdict.chain, b->verdict.kind, b->verdict.chain);
 	case EXPR_KINDS:

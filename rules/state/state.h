@@ -40,6 +40,7 @@
 #define MARK_PROXY 0x01000000u        /* served by the user-space forwarder: comes to this machine */
 #define MARK_HEADER_CRC 0x00800000u   /* version 2 only: with the CRC32C TLV */
 #define MARK_HEADER_ID 0x00400000u    /* version 2 only: with the UNIQUE_ID TLV, 16 hexadecimal digits */
+#define MARK_SYNPROXY 0x00200000u     /* a SYN that synproxy answers: never of a flow that lives on */
 #define MARK_ZONE_MASK 0x000000ffu    /* where it goes: ZONE_* or ZONE_TUNNEL + index of the tunnel */
 #define ZONE_SELF 1u
 #define ZONE_WAN 2u
@@ -69,6 +70,7 @@ enum expr_kind {
 	EXPR_REDIRECT,  /* to this machine, to a port in a register or the same */
 	EXPR_MASQUERADE,
 	EXPR_REJECT,
+	EXPR_SYNPROXY, /* answer a SYN in the node's place; on a valid ACK send the SYN on, through the output hooks */
 	EXPR_VERDICT,   /* the rule's end */
 	EXPR_KINDS
 };
@@ -143,6 +145,7 @@ struct expr {
 		struct { bool has_port; uint8_t port_reg; } redirect;
 		struct { bool fully_random; } masquerade;
 		struct { enum reject_with with; } reject;
+		struct { uint16_t mss; uint8_t wscale; bool timestamp, sack; } synproxy; /* what is offered to clients */
 		struct { enum verdict_kind kind; const char *chain; } verdict;
 	};
 };

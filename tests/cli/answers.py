@@ -35,9 +35,15 @@ blocklists:
 
 STATUS = {
     "version": "0.1.0", "revision": 12, "applied_at": "2025-03-01T12:30:00Z", "pending": None, "warnings": [],
-    "inactive": [{"section": "forwards.*.synproxy", "why": "synproxy is not built in yet"}],
+    "inactive": [{"section": "forwards.*.synproxy", "why": "this kernel has no synproxy (nft_synproxy)"}],
     "tunnels": {"total": 2, "up": 1, "backend": "userspace", "why": None},
-    "planes": {"kernel": 0, "proxy": 3},
+    "planes": {"kernel": 1, "proxy": 2, "why": [
+        {"plane": "kernel", "clients": "ipv4", "why": "the kernel can serve it", "forwards": ["git-ssh"]},
+        {"plane": "proxy", "clients": "ipv6", "why": "the nodes that are up have no address of the client's family",
+         "forwards": ["git-ssh"]},
+        {"plane": "proxy", "clients": "all", "why": "via: proxy", "forwards": ["http", "https"]}]},
+    "headers": {"loaded": True, "devices": ["ens4"], "why": None, "flows": 3, "room": 262144, "counters": {"sent": 12}},
+    "synproxy": ["https"],
     "kernel": {"owner": True, "generation": 42, "in_sync": True},
     "roles": [{"name": "main", "pid": 100, "state": "running"}, {"name": "proxy-0", "pid": 101, "state": "running"},
               {"name": "api", "pid": 102, "state": "running"}],
@@ -46,15 +52,24 @@ STATUS = {
 }
 FORWARDS = [
     {"name": "http", "listen": "80", "protocol": "tcp", "pool": "ingress", "target_port": 30080, "proxy_protocol": "v2",
-     "plane": "proxy", "why": "this kernel has no header injection", "backends": {"up": 2, "total": 2},
+     "plane": "proxy", "why": "via: proxy", "planes": [
+         {"clients": "ipv4", "plane": "proxy", "why": "via: proxy"},
+         {"clients": "ipv6", "plane": "proxy", "why": "via: proxy"}],
+     "synproxy": {"mode": "auto", "on": False}, "backends": {"up": 2, "total": 2},
      "connections": {"open": 3, "total": 1234567}, "packets": 20, "bytes": 123456789, "limited": 0, "refused": 0,
      "line": 28, "file": "edged.yaml", "reason": "redirect to https, ACME challenges"},
     {"name": "https", "listen": "443", "protocol": "tcp", "pool": "ingress", "target_port": 30443,
-     "proxy_protocol": "v2", "plane": "proxy", "why": None, "backends": {"up": 1, "total": 2},
+     "proxy_protocol": "v2", "plane": "proxy", "why": None,
+     "planes": [
+         {"clients": "ipv4", "plane": "proxy", "why": "via: proxy"}], "synproxy": {"mode": "on", "on": True},
+     "backends": {"up": 1, "total": 2},
      "connections": {"open": 120, "total": 99999}, "packets": 5, "bytes": 512, "limited": 17, "refused": 2,
      "line": 33, "file": "edged.yaml", "reason": "public web"},
     {"name": "git-ssh", "listen": "203.0.113.10:30022", "protocol": "tcp", "pool": "ingress", "target_port": 30022,
-     "proxy_protocol": "v2", "plane": "kernel", "why": "", "backends": {"up": 0, "total": 2},
+     "proxy_protocol": "v2", "plane": "kernel", "why": "", "planes": [
+         {"clients": "ipv4", "plane": "kernel", "why": "the kernel can serve it"},
+         {"clients": "ipv6", "plane": "none", "why": "no backend is up"}],
+     "synproxy": {"mode": "auto", "on": False}, "backends": {"up": 0, "total": 2},
      "connections": {"open": 0, "total": 0}, "packets": 0, "bytes": 0, "limited": 0, "refused": 250,
      "line": 46, "file": "conf.d/10-git.yaml", "reason": "git over ssh"},
 ]
@@ -98,7 +113,7 @@ BANS = [{"address": "198.51.100.7", "by": "operator", "forward": None, "expires"
          "seconds_left": 540}]
 CONNECTIONS = [{"protocol": "tcp", "client": "198.51.100.77:40000", "forward": "https", "node": "k8s-1",
                 "node_address": "192.0.2.11:30443", "plane": "proxy", "state": "established", "age_seconds": 7300,
-                "bytes_in": 1000, "bytes_out": 5000000}]
+                "bytes_in": 1000, "bytes_out": 5000000, "header": "delivered", "unique_id": None}]
 HISTORY = [
     {"revision": 13, "time": "2025-03-01T14:30:00Z", "user": "root", "message": "", "current": False, "pending": True,
      "summary": "forward git-ssh: listen 30022 -> 22"},

@@ -105,6 +105,7 @@ def example(request, root):
         net = site.network()
         edged = site.edged(net).start()
         edged.wait_forwards_up("http", "https", "git-ssh")
+        edged.wait_plane("kernel")
         yield Example(net, edged, site.folder)
     finally:
         site.close()

@@ -136,7 +136,7 @@ def test_a_broken_expectation_refuses_the_apply(running):
 
 def test_access_that_a_commit_takes_away_ends_at_once(running):
     net, edged = running
-    edged.apply(config(forwards={"plain": PLAIN, "gone": forward(82, 30099), "web": forward(443, 30443, "v2")}))
+    edged.apply(config(forwards={"plain": PLAIN, "gone": forward(82, 30099), "web": forward(443, 30443, "v2", via="proxy")}))
     edged.wait_backends("gone", 2)
     edged.wait_backends("web", 2)
     with connect(net.internet, CLIENT, FLOATING, 80) as stays, connect(net.internet, CLIENT, FLOATING, 82) as goes, \

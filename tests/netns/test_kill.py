@@ -13,7 +13,7 @@ from harness.client import read_exactly
 K1 = NODES["k8s-1"][0]
 KILLS = 100
 FLOWS = 6
-CONFIG = config(forwards={"plain": forward(80, 30099), "web": forward(443, 30443, "v2")})
+CONFIG = config(forwards={"plain": forward(80, 30099), "web": forward(443, 30443, "v2", via="proxy")})
 
 
 class Flow:

@@ -8,7 +8,7 @@ import pytest
 from harness import (CLIENT, DROPPED, FLOATING, OPEN, OPERATOR, REFUSED, ApiError, attempt, config, forward, readers, until)
 
 OPERATORS = {"from": [OPERATOR], "ssh": 22, "reason": "test"}
-WEB = config(forwards={"web": forward(80, 30080, "v2"), "plain": forward(81, 30099)}, management=OPERATORS)
+WEB = config(forwards={"web": forward(80, 30080, "v2", via="proxy"), "plain": forward(81, 30099)}, management=OPERATORS)
 
 
 def may_manage(net):

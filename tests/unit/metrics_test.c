@@ -154,8 +154,8 @@ static void test_everything(void **context)
 {
 	(void)context;
 	static const struct metrics_forward forwards[] = {
-		{"https", "ingress", "proxy", 1000, 12, UINT64_MAX, 0, 0, 11, 3, 2, 3},
-		{"http", "ingress", "kernel", 5, 1, 0, 500, 40000, 0, 0, 0, 3}};
+		{"https", "ingress", "proxy", 1000, 12, UINT64_MAX, 0, 0, 11, 3, 77, 2, 3},
+		{"http", "ingress", "kernel", 5, 1, 0, 500, 40000, 0, 0, 0, 0, 3}};
 	static const struct metrics_backend backends[] = {{"k8s-1", 30443, true}, {"k8s-1", 30080, false}};
 	static const struct metrics_node nodes[] = {{"k8s-1", true, false}, {"k8s-2", false, true}};
 	static const struct metrics_rule rules[] = {{"ping", "accept", 5, 300, 2}, {"no-smtp", "reject", 7, 420, 0}};

@@ -72,6 +72,8 @@ static const struct expr every[] = {
 	{.kind = EXPR_REJECT, .reject = {REJECT_TCP_RESET}},
 	{.kind = EXPR_REJECT, .reject = {REJECT_ADMIN_PROHIBITED}},
 	{.kind = EXPR_REJECT, .reject = {REJECT_PORT_UNREACHABLE}},
+	{.kind = EXPR_SYNPROXY, .synproxy = {1460, 7, true, true}},
+	{.kind = EXPR_SYNPROXY, .synproxy = {536, 0, false, false}},
 	{.kind = EXPR_VERDICT, .verdict = {VERDICT_ACCEPT, NULL}},
 	{.kind = EXPR_VERDICT, .verdict = {VERDICT_DROP, NULL}},
 	{.kind = EXPR_VERDICT, .verdict = {VERDICT_RETURN, NULL}},

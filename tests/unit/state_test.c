@@ -39,6 +39,7 @@ static const struct kind_case kind_cases[] = {
 	{EXPR_REDIRECT, 2},
 	{EXPR_MASQUERADE, 1},
 	{EXPR_REJECT, W},
+	{EXPR_SYNPROXY, 2 + 1 + 1 + 1},
 	{EXPR_VERDICT, W},
 };
 

@@ -221,6 +221,18 @@ class Edged:
             return all(found[name] > 0 for name in (names or found))
         until(up, seconds, f"forwards {names or 'all'} to have a backend")
 
+    def planes(self, clients="ipv4"):
+        """{forward: (plane, why)} for clients of one family."""
+        return {forward["name"]: (plane["plane"], plane["why"]) for forward in self.get("/v1/forwards")
+                for plane in forward["planes"] if plane["clients"] == clients}
+
+    def wait_plane(self, plane, *names, clients="ipv4", seconds=30):
+        """Until these forwards (default: all) are served by that data plane. The loader takes a second or two."""
+        def served():
+            found = self.planes(clients)
+            return all(found[name][0] == plane for name in (names or found))
+        until(served, seconds, f"forwards {names or 'all'} to be served by the {plane} plane")
+
     def wait_backends(self, forward, count, seconds=20):
         def reached():
             return [f for f in self.get("/v1/forwards") if f["name"] == forward][0]["backends"]["up"] == count

@@ -146,6 +146,7 @@ int settings_attach(struct settings *settings, const struct model *model, struct
 	for (size_t i = 0; i < run->header_device_count; i++)
 		devices[i].index = if_nametoindex(devices[i].name);
 	run->header_devices = devices;
+	run->kernel_synproxy = true;
 	return 0;
 }
 

@@ -1,0 +1,127 @@
+"""SYN proxy: under a flood of SYNs real clients get in, and nodes see only handshakes that were completed."""
+import contextlib
+import os
+import threading
+import time
+
+import pytest
+
+from harness import (CLIENT, CLIENT6, DROPPED, EDGE_WAN, EDGE_WAN6, FLOATING, NODES, OPEN, SCANNER, attempt, config,
+                     connect, device_mac, fetch, flood, forward, leak_counter, readers, until)
+from harness.client import read_exactly
+
+ANYBODY = "198.18.128.1"  # the flood's first source; 60,000 follow
+DUAL = {"k8s-1": {"address": "192.0.2.11"}, "k8s-1-six": {"address": NODES["k8s-1"][1]}}
+POOLS = {"web": {"nodes": list(DUAL), "health": {"check": "none"}}}
+
+
+def protected(header="none", port=30099, synproxy="on", **more):
+    return config(nodes=DUAL, pools=POOLS, forwards={"web": forward(443, port, header, synproxy=synproxy, **more)})
+
+
+@contextlib.contextmanager
+def syn_flood(net, seconds=20, rate=0):
+    with flood(net.router, "cloud", device_mac(net.edge, "ens3"), ANYBODY, EDGE_WAN, "443", "tcp", seconds=seconds,
+               spoof=60000, rate=rate) as process:
+        yield process
+
+
+def echo(net, source, address, size=200000):
+    """A conversation: what is sent comes back, and then the end."""
+    data = os.urandom(size)
+    with contextlib.closing(connect(net.internet, source, address, 443, timeout=10)) as sock:
+        sender = threading.Thread(target=sock.sendall, args=(data,))
+        sender.start()
+        assert read_exactly(sock, size) == data
+        sender.join()
+
+
+def syns_at_node(net):
+    return leak_counter(net.nodes["k8s-1"].space, "eth0", "tcp flags & (syn|ack) == syn")
+
+
+@pytest.mark.parametrize("via", ["kernel", "proxy"])
+def test_a_handshake_is_answered_by_the_edge_first(net, start, via):
+    start(protected(via=via))
+    with syns_at_node(net) as seen:
+        for source, address in ((CLIENT, FLOATING), (CLIENT6, EDGE_WAN6)):
+            echo(net, source, address)
+        assert seen() == 2
+        assert readers.counter(net.edge, "syn-web")[0] == 2, "SYNs that were answered in the node's place"
+        assert readers.counter(net.edge, "fwd-web")[0] == 2, "clients that were let in"
+
+
+def test_the_ingress_learns_the_clients_address(net, start):
+    start(protected("v2", 30443))
+    for source, address, server in ((CLIENT, FLOATING, EDGE_WAN), (CLIENT6, EDGE_WAN6, EDGE_WAN6)):
+        seen = fetch(net.internet, source, address, 443, tls=True)
+        assert (seen.client, seen.client_port) == seen.local
+        assert (seen.server, seen.server_port) == (server, 443)
+
+
+@pytest.mark.parametrize("via", ["kernel", "proxy"])
+def test_a_flood_reaches_no_node_and_real_clients_get_in(net, start, via):
+    start(protected(via=via))
+    with syns_at_node(net) as seen, syn_flood(net):
+        until(lambda: readers.counter(net.edge, "syn-web")[0] > 20000, 20, "the flood to be under way")
+        served = 0
+        for _ in range(50):
+            began = time.monotonic()
+            served += attempt(net.internet, CLIENT, FLOATING, 443, 3) == OPEN and time.monotonic() - began < 1
+        assert served >= 49
+        assert seen() <= 55, "nodes see those who completed the handshake, and nobody else"
+    entries = int(net.edge.run("cat", "/proc/sys/net/netfilter/nf_conntrack_count").stdout)
+    assert entries < 2000, "the flood leaves nothing in conntrack"
+
+
+def test_what_rules_and_from_refuse_is_not_answered(net, start):
+    start(config(nodes=DUAL, pools=POOLS, forwards={
+        "web": forward(443, 30099, synproxy="on", **{"from": [CLIENT, "2001:db8:51::/64"]}),
+        "other": forward(444, 30099, synproxy="on")},
+        rules=[{"name": "no", "from": SCANNER, "to": "self", "protocol": "tcp", "port": 444, "action": "drop"}]))
+    assert attempt(net.internet, CLIENT, FLOATING, 443) == OPEN
+    assert attempt(net.internet, SCANNER, FLOATING, 443, 0.4) == DROPPED
+    assert attempt(net.internet, SCANNER, FLOATING, 444, 0.4) == DROPPED
+    echo(net, CLIENT, FLOATING, 1000)
+    assert readers.counter(net.edge, "syn-other")[0] == 0
+
+
+def test_limits_count_completed_handshakes_only(net, start):
+    edged = start(protected(limits={"new_per_source": "1/hour burst 3"}))
+    mac = device_mac(net.edge, "ens3")
+    with flood(net.router, "cloud", mac, CLIENT, EDGE_WAN, "443", "tcp", count=50) as process:
+        until(lambda: process.poll() is not None, 10)
+    for _ in range(3):
+        echo(net, CLIENT, FLOATING, 1000)
+    assert readers.counter(net.edge, "fwd-web-limit")[0] == 0
+    # Its handshake is with the edge, so a client over its limit is connected to nobody.
+    with contextlib.closing(connect(net.internet, CLIENT, FLOATING, 443)):
+        until(lambda: readers.counter(net.edge, "fwd-web-limit")[0] > 0, 5)
+    assert [f for f in edged.get("/v1/forwards") if f["name"] == "web"][0]["limited"] > 0
+
+
+def test_who_has_a_cookie_gets_in_after_synproxy_is_off(net, start):
+    edged = start(protected())
+    edged.apply(protected(synproxy="auto"))
+    echo(net, CLIENT, FLOATING, 1000)
+    assert readers.counter(net.edge, "syn-web")[0] == 0, "off again: nobody is answered by the edge"
+    edged.apply(protected())
+    echo(net, CLIENT, FLOATING, 1000)
+    assert readers.counter(net.edge, "syn-web")[0] > 0
+
+
+def test_auto_is_on_under_pressure_and_off_again(net, start):
+    edged = start(protected(synproxy="auto"))
+
+    def active():
+        return [f["synproxy"] for f in edged.get("/v1/forwards") if f["name"] == "web"][0]
+    assert active() == {"mode": "auto", "on": False}
+    echo(net, CLIENT, FLOATING, 1000)
+    assert readers.counter(net.edge, "syn-web")[0] == 0
+    with syn_flood(net, rate=5000):
+        until(lambda: active()["on"], 15, "the flood to turn it on")
+        until(lambda: readers.counter(net.edge, "syn-web")[0] > 1000, 10)
+        assert [attempt(net.internet, CLIENT, FLOATING, 443) for _ in range(10)] == [OPEN] * 10
+        assert "synproxy" in edged.ctl("status").stdout
+    until(lambda: not active()["on"], 40, "the calm to turn it off")
+    echo(net, CLIENT, FLOATING, 1000)
