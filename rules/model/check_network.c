@@ -229,6 +229,25 @@ static void check_node_tunnel(struct reader *reader, const struct claims *peers,
 			      node->tunnel->name);
 }
 
+/* A node with one of this machine's own addresses: its forward would open what listens here, not the node. */
+static void check_node_elsewhere(struct reader *reader, const struct node *node)
+{
+	const struct model *model = reader->model;
+	const struct addr *addr = &node->address;
+	static const struct addr loopback = {.family = FAMILY_V6, .bytes = {[15] = 1}};
+	bool own = addr_equal(addr, &loopback) || (addr->family == FAMILY_V4 && addr->bytes[0] == 127);
+	for (size_t i = 0; i < model->floating_ip_count; i++)
+		own = own || addr_equal(addr, &model->floating_ips[i]);
+	for (size_t i = 0; i < model->tunnel_count; i++)
+		for (size_t j = 0; j < model->tunnels[i].address_count; j++)
+			own = own || addr_equal(addr, &model->tunnels[i].addresses[j].addr);
+	char text[ADDR_TEXT_MAX];
+	if (own)
+		reader_refuse(reader, KIND_NODE, node->index, "address",
+			      "%s is this machine's own (the address that the node has in its network is wanted)",
+			      addr_format(addr, text));
+}
+
 static int check_nodes(struct reader *reader, const struct claims *peers, bool peers_clean)
 {
 	const struct model *model = reader->model;
@@ -246,6 +265,7 @@ static int check_nodes(struct reader *reader, const struct claims *peers, bool p
 				      .key = "address"};
 		if (add_claim(reader, &nodes, &claim) < 0)
 			return -ENOMEM;
+		check_node_elsewhere(reader, node);
 		if (node->tunnel && peers_clean)
 			check_node_tunnel(reader, peers, node);
 		else if (!node->tunnel && !model->lan.device && !model->lan.at.line)

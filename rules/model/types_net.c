@@ -17,6 +17,21 @@ int list_close(struct arena *arena, char *list, char **ret_text)
 	return list ? type_give(arena_printf(arena, "%s]", list), ret_text) : type_unset(ret_text);
 }
 
+/* ::ffff:192.0.2.1 is how sockets write an IPv4 peer: a rule on it would wait for packets that never come. */
+static int refuse_mapped(struct reader *reader, const struct where *where, const struct doc_node *node,
+			 const struct prefix *prefix)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	if (prefix->addr.family != FAMILY_V6 || prefix->length <= 96 || memcmp(prefix->addr.bytes, mapped, 12) != 0)
+		return 0;
+	struct prefix v4 = {.addr = {.family = FAMILY_V4}, .length = (uint8_t)(prefix->length - 96)};
+	memcpy(v4.addr.bytes, prefix->addr.bytes + 12, 4);
+	char right[PREFIX_TEXT_MAX];
+	return reader_error(reader, where, node->at,
+			    "\"%s\" is IPv4 written as IPv6, which no packet carries (write %s)", node->text,
+			    prefix_format(&v4, right));
+}
+
 int read_host_address(struct reader *reader, const struct where *where, const struct doc_node *node, const char *text,
 		      size_t length, struct addr *ret_addr)
 {
@@ -26,8 +41,11 @@ int read_host_address(struct reader *reader, const struct where *where, const st
 	bool multicast = addr.family == FAMILY_V4 ? addr.bytes[0] >= 224 : addr.bytes[0] == 0xff;
 	if (addr_is_zero(&addr) || multicast)
 		return type_refuse(reader, where, node, "the address of one machine");
-	*ret_addr = addr;
-	return 0;
+	struct prefix whole = {.addr = addr, .length = addr_bits(addr.family)};
+	int r = refuse_mapped(reader, where, node, &whole);
+	if (r == 0)
+		*ret_addr = addr;
+	return r;
 }
 
 static int read_address(struct reader *reader, const struct where *where, const struct key *key,
@@ -112,8 +130,10 @@ int read_prefix(struct reader *reader, const struct where *where, const struct d
 	}
 	if (r < 0)
 		return type_refuse(reader, where, node, "an address or a prefix (like 192.0.2.0/24 or 2001:db8::/32)");
-	*ret_prefix = prefix;
-	return 0;
+	r = refuse_mapped(reader, where, node, &prefix);
+	if (r == 0)
+		*ret_prefix = prefix;
+	return r;
 }
 
 /* A prefix of which the address is meant as well: "198.18.88.1/24". */
