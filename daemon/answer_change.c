@@ -285,6 +285,15 @@ static bool hits_management(const struct model *model, const struct prefix *pref
 	return false;
 }
 
+/* A banned node answers no health check: the forwards would lose it. */
+static const struct node *hit_node(const struct model *model, const struct prefix *prefix)
+{
+	for (size_t i = 0; model && i < model->node_count; i++)
+		if (prefix_contains(prefix, &model->nodes[i].address))
+			return &model->nodes[i];
+	return NULL;
+}
+
 static int ban_prefix(struct server *server, struct request *request, const char *text, struct prefix *ret_prefix)
 {
 	int r = text ? prefix_parse(text, strlen(text), ret_prefix) : -EINVAL;
@@ -312,6 +321,13 @@ void answer_ban(struct server *server, struct request *request)
 	if (hits_management(engine_model(server->engine), &prefix)) {
 		respond_error(server, request->id, 409, NULL, "%s holds management addresses: a ban would lock you out",
 			      address);
+		return;
+	}
+	const struct node *node = hit_node(engine_model(server->engine), &prefix);
+	if (node) {
+		respond_error(server, request->id, 409, NULL,
+			      "%s holds node %s: a ban would take it down (edgectl node drain %s ends its new connections)",
+			      address, node->name, node->name);
 		return;
 	}
 	uint64_t now = server_now(), expires = seconds ? now + (uint64_t)json_integer_value(seconds) : 0;

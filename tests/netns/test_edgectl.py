@@ -3,7 +3,7 @@ import json
 
 import yaml
 
-from harness import CLIENT, FLOATING, OPERATOR, OPEN, attempt, until
+from harness import CLIENT, FLOATING, NODES, OPERATOR, OPEN, attempt, until
 
 
 def test_a_forward_comes_changes_and_goes(start, net):
@@ -101,6 +101,10 @@ def test_nodes_and_bans(start, net):
     edged.ctl("unban", CLIENT)
     assert attempt(net.internet, CLIENT, FLOATING, 443) == OPEN
     assert edged.ctl("unban", CLIENT, check=False).returncode == 1
+    held = {OPERATOR: "would lock you out", NODES["k8s-1"][0]: "holds node k8s-1", "192.0.2.0/24": "holds node"}
+    for address, why in held.items():
+        refused = edged.ctl("ban", address, check=False)
+        assert refused.returncode == 1 and why in refused.stderr
 
 
 def test_every_look_works_in_text_and_json(example):
