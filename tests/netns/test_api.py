@@ -476,11 +476,26 @@ def make_ca(folder, name):
             "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}")
 
 
-def make_certificate(folder, ca, name, subject=None, days=2):
+def make_request(folder, name, subject=None):
     openssl(folder, "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-utf8", "-keyout",
             f"{name}.key", "-out", f"{name}.csr", "-subj", subject or f"/CN={name}")
+
+
+def make_certificate(folder, ca, name, subject=None):
+    make_request(folder, name, subject)
     openssl(folder, "x509", "-req", "-in", f"{name}.csr", "-CA", f"{ca}.pem", "-CAkey", f"{ca}.key", "-CAcreateserial",
-            "-days", str(days), "-out", f"{name}.pem")
+            "-days", "2", "-out", f"{name}.pem")
+
+
+def make_expired(folder, ca, name, subject):
+    """Only `openssl ca` takes dates in every version."""
+    make_request(folder, name, subject)
+    (folder / "ca.conf").write_text("[ca]\ndefault_ca=d\n[d]\ndatabase=index\nserial=serial\nnew_certs_dir=.\n"
+                                    "default_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n")
+    (folder / "index").write_text("")
+    (folder / "serial").write_text("77\n")
+    openssl(folder, "ca", "-batch", "-config", "ca.conf", "-in", f"{name}.csr", "-cert", f"{ca}.pem", "-keyfile",
+            f"{ca}.key", "-startdate", "20200101000000Z", "-enddate", "20200102000000Z", "-notext", "-out", f"{name}.pem")
 
 
 @pytest.fixture(scope="module")
@@ -491,7 +506,7 @@ def certificates(tmp_path_factory):
     for name in ("server", "writer", "reader", "stranger"):
         make_certificate(folder, "ca", name)
     make_certificate(folder, "otherca", "foreign", "/CN=writer")
-    make_certificate(folder, "ca", "expired", "/CN=writer", -1)
+    make_expired(folder, "ca", "expired", "/CN=writer")
     make_certificate(folder, "ca", "double", "/CN=stranger/CN=writer")
     return folder
 
