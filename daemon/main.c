@@ -10,6 +10,7 @@
 #include "proxy/worker.h"
 #include "role.h"
 #include "server.h"
+#include "watch/watch.h"
 
 #include <string.h>
 
@@ -21,6 +22,8 @@ static int run_role(const struct options *options)
 		return prober_main();
 	if (strcmp(options->role, role_names[ROLE_API]) == 0)
 		return api_main();
+	if (strcmp(options->role, role_names[ROLE_WATCH]) == 0)
+		return watch_main();
 	if (strcmp(options->role, "loader") == 0)
 		return headers_load(options->runtime_dir, 0);
 	log_error("edged", "there is no role \"%s\" (roles are started by edged itself)", options->role);

@@ -39,6 +39,9 @@ enum msg_type {
 	MSG_API_LISTENER, /* kind u32: 0 local socket, 1 TLS, 2 metrics over TCP; fds: listening socket */
 	MSG_API_TLS,      /* fds: certificate, key, client CA, opened for reading; writers count u32 and texts, readers
 			     likewise */
+	/* main -> watch, and back */
+	MSG_WATCH_RESOLVE,  /* name text */
+	MSG_WATCH_RESOLVED, /* name text, address addr (FAMILY_NONE: none), why text */
 	MSG_TYPES
 };
 

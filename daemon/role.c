@@ -20,9 +20,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-const char *const role_names[ROLE_KINDS] = {[ROLE_PROXY] = "proxy", [ROLE_PROBER] = "prober", [ROLE_API] = "api"};
+const char *const role_names[ROLE_KINDS] = {
+	[ROLE_PROXY] = "proxy", [ROLE_PROBER] = "prober", [ROLE_API] = "api", [ROLE_WATCH] = "watch"};
 static const char *const role_users[ROLE_KINDS] = {
-	[ROLE_PROXY] = "edged-proxy", [ROLE_PROBER] = "edged-proxy", [ROLE_API] = "edged-api"};
+	[ROLE_PROXY] = "edged-proxy", [ROLE_PROBER] = "edged-proxy", [ROLE_API] = "edged-api",
+	[ROLE_WATCH] = "edged-watch"};
 
 #define RESTART_FIRST_MS 20u
 #define RESTART_MOST_MS 2000u
@@ -265,7 +267,7 @@ int roles_start(struct event_base *base, unsigned workers, const struct role_eve
 	roles->base = base;
 	roles->events = *events;
 	roles->workers = workers;
-	roles->children = calloc(workers + 2, sizeof(*roles->children));
+	roles->children = calloc(workers + 3, sizeof(*roles->children));
 	/* The program as it is now: an upgrade that replaces the file must not mix versions. */
 	int executable = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 	roles->executable = fcntl(executable, F_DUPFD_CLOEXEC, MSG_FD + 2);
@@ -281,6 +283,7 @@ int roles_start(struct event_base *base, unsigned workers, const struct role_eve
 	}
 	add_child(roles, ROLE_API, 0);
 	add_child(roles, ROLE_PROBER, 0);
+	add_child(roles, ROLE_WATCH, 0);
 	for (unsigned i = 0; i < workers; i++)
 		add_child(roles, ROLE_PROXY, i);
 	for (size_t i = 0; i < roles->count; i++)

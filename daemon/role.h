@@ -12,8 +12,8 @@
 struct event_base;
 struct roles;
 
-enum role { ROLE_PROXY, ROLE_PROBER, ROLE_API, ROLE_KINDS };
-extern const char *const role_names[ROLE_KINDS]; /* "proxy", "prober", "api" */
+enum role { ROLE_PROXY, ROLE_PROBER, ROLE_API, ROLE_WATCH, ROLE_KINDS };
+extern const char *const role_names[ROLE_KINDS]; /* "proxy", "prober", "api", "watch" */
 
 struct role_info {
 	enum role role;
@@ -31,7 +31,7 @@ struct role_events {
 	void *context;
 };
 
-/* The API, the prober and one proxy worker per core. 0 or -errno; a user that
+/* The API, the prober, the watcher and one proxy worker per core. 0 or -errno; a user that
  * does not exist is -ENOENT (logged with what to do). */
 int roles_start(struct event_base *base, unsigned workers, const struct role_events *events, struct roles **ret_roles);
 /* As msg_send; -ENOTCONN while the role is not running. */

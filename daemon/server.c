@@ -168,6 +168,8 @@ static void on_ready(void *context, enum role role, unsigned index)
 		front_lend(server->front, server->roles);
 		return;
 	}
+	if (role == ROLE_WATCH)
+		return tunnel_watch_ask(server);
 	push_to(server->push, server->roles, role, index);
 	if (role == ROLE_PROXY)
 		takeover_write(server->options.runtime_dir, server->roles);
@@ -204,6 +206,8 @@ static void on_role_message(void *context, enum role role, unsigned index, struc
 		gather_answer(server, msg);
 	} else if (role == ROLE_PROBER && msg->type == MSG_PROXY_HEALTH) {
 		on_health(server, msg);
+	} else if (role == ROLE_WATCH && msg->type == MSG_WATCH_RESOLVED) {
+		tunnel_watch_resolved(server, msg);
 	} else if (role == ROLE_PROXY && msg->type == MSG_PROXY_APPLIED) {
 		if (server->outgoing_workers)
 			takeover_finish(server->options.runtime_dir);

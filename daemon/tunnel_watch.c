@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define LOOK_SECONDS 2
+#define NAME_MOST 255 /* of a host: RFC 1035 section 2.3.4 */
 
 struct tunnel_watch {
 	struct event *netlink, *look;
@@ -26,13 +27,49 @@ static void on_netlink(evutil_socket_t fd, short what, void *context)
 		server_refresh_soon(server);
 }
 
+static void ask(void *context, const char *name)
+{
+	struct server *server = context;
+	struct wire_writer writer cleanup_wire = {0};
+	wire_put_text(&writer, name);
+	/* Whatever becomes of it: it is asked again. */
+	(void)roles_send(server->roles, ROLE_WATCH, 0, MSG_WATCH_RESOLVE, 0, &writer, NULL, 0);
+}
+
+void tunnel_watch_ask(struct server *server)
+{
+	if (server->roles)
+		tunnels_lookups(server->tunnels, engine_model(server->engine), server_now(), ask, server);
+}
+
+void tunnel_watch_resolved(struct server *server, const struct msg *msg)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	if (!arena)
+		return;
+	struct wire_reader reader = {.data = msg->payload, .length = msg->length};
+	const char *name = wire_get_text(&reader, arena, NAME_MOST);
+	struct addr addr = wire_get_addr(&reader);
+	const char *why = wire_get_text(&reader, arena, 120);
+	if (wire_finish(&reader) < 0 || !name)
+		return;
+	if (addr.family == FAMILY_NONE)
+		log_warning("tunnel", "the endpoint \"%s\" cannot be resolved: %s", name, why ? why : "no address");
+	if (tunnels_resolved(server->tunnels, engine_model(server->engine), name, &addr, why))
+		server_refresh_soon(server);
+}
+
 static void on_look(evutil_socket_t fd, short what, void *context)
 {
 	(void)fd;
 	(void)what;
 	struct server *server = context;
+	const struct model *model = engine_model(server->engine);
 	bool differ = engine_tunnels_differ(server->engine);
-	tunnels_note(server->tunnels, engine_model(server->engine), engine_tunnels(server->engine, false));
+	const struct tunnel_list *seen = engine_tunnels(server->engine, false);
+	tunnels_note(server->tunnels, model, seen);
+	differ |= tunnels_judge(server->tunnels, model, seen, server_now());
+	tunnel_watch_ask(server);
 	if (differ)
 		server_refresh_soon(server);
 }

@@ -2,15 +2,24 @@
  * whose, kept in lists of its own and given to the runtime as run data. */
 #include "tunnels.h"
 
+#include "tunnel_probe.h"
+
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define ASK_SECONDS_FIRST 2u
+#define ASK_SECONDS_MOST 60u
 
 struct peer_entry {
 	char *name;
 	struct peer_run run; /* .peer is name */
-	bool up;
-	char why[120]; /* of up: which check failed, or what is well */
+	struct tunnel_health health;
+	struct tunnel_probe probe;
+	uint64_t ask_at;      /* look its name up again, not before */
+	uint64_t ask_wait;    /* seconds */
+	char unresolved[80];  /* why its name has no address; "": it has, or is none */
 };
 
 struct tunnel_entry {
@@ -32,8 +41,10 @@ struct tunnels {
 
 static void free_entry(struct tunnel_entry *entry)
 {
-	for (size_t i = 0; i < entry->count; i++)
+	for (size_t i = 0; i < entry->count; i++) {
+		tunnel_probe_close(&entry->peers[i].probe);
 		free(entry->peers[i].name);
+	}
 	free(entry->peers);
 	free(entry->name);
 }
@@ -112,6 +123,14 @@ const struct peer_run *tunnels_peer(const struct tunnels *tunnels, const char *t
 	return entry ? &entry->run : NULL;
 }
 
+static const char *why_text(const struct peer_entry *peer, struct arena *arena)
+{
+	const char *why = peer->health.known ? peer->health.why : "not looked at yet";
+	if (*peer->unresolved && !peer->health.up)
+		return arena_printf(arena, "%s; endpoint: %s", why, peer->unresolved);
+	return arena_strdup(arena, why);
+}
+
 const struct show_peer *tunnels_peers(const struct tunnels *tunnels, struct arena *arena, size_t *ret_count)
 {
 	size_t count = 0;
@@ -124,8 +143,8 @@ const struct show_peer *tunnels_peers(const struct tunnels *tunnels, struct aren
 		for (size_t j = 0; j < entry->count; j++)
 			peers[(*ret_count)++] = (struct show_peer){.tunnel = entry->name,
 								   .peer = entry->peers[j].name,
-								   .up = entry->peers[j].up,
-								   .why = arena_strdup(arena, entry->peers[j].why)};
+								   .up = entry->peers[j].health.up,
+								   .why = why_text(&entry->peers[j], arena)};
 	}
 	return peers;
 }
@@ -180,6 +199,108 @@ void tunnels_note(struct tunnels *tunnels, const struct model *model, const stru
 	(void)publish(tunnels);
 }
 
+/* The peer's own address inside: the first single one that it may send from. */
+static const struct addr *inside(const struct peer *peer)
+{
+	for (size_t i = 0; i < peer->allowed_ip_count; i++) {
+		if (peer->allowed_ips[i].length == addr_bits(peer->allowed_ips[i].addr.family))
+			return &peer->allowed_ips[i].addr;
+	}
+	return NULL;
+}
+
+static bool judge_peer(struct peer_entry *entry, const struct peer *peer, const struct tunnel_state *state, uint64_t now)
+{
+	const struct tunnel_peer *seen = state ? tunnel_find_peer(state, peer->public_key) : NULL;
+	const struct addr *address = inside(peer);
+	uint32_t mtu = state ? state->mtu : 0;
+	if (seen && address)
+		tunnel_probe_step(&entry->probe, address, mtu);
+	bool changed = tunnel_health_look(&entry->health, seen, &entry->probe.path, mtu, now);
+	bool dead = seen && !entry->health.up;
+	changed |= dead != entry->run.dead;
+	entry->run.dead = dead;
+	return changed;
+}
+
+bool tunnels_judge(struct tunnels *tunnels, const struct model *model, const struct tunnel_list *seen, uint64_t now)
+{
+	bool changed = false;
+	for (size_t i = 0; model && i < model->tunnel_count; i++) {
+		const struct tunnel *tunnel = &model->tunnels[i];
+		const struct tunnel_state *state = tunnel_find(seen, tunnel->name);
+		const struct tunnel_entry *entry = find(tunnels, tunnel->name);
+		for (size_t j = 0; j < tunnel->peer_count; j++) {
+			struct peer_entry *peer = find_peer(entry, tunnel->peers[j].name);
+			if (peer)
+				changed |= judge_peer(peer, &tunnel->peers[j], state && !state->broken ? state : NULL, now);
+		}
+	}
+	if (changed)
+		(void)publish(tunnels);
+	return changed;
+}
+
+static bool is_name(const struct peer *peer)
+{
+	struct addr literal;
+	return peer->endpoint_host && addr_parse(peer->endpoint_host, strlen(peer->endpoint_host), &literal) < 0;
+}
+
+void tunnels_lookups(struct tunnels *tunnels, const struct model *model, uint64_t now,
+		     void (*ask)(void *context, const char *name), void *context)
+{
+	for (size_t i = 0; model && i < model->tunnel_count; i++) {
+		const struct tunnel *tunnel = &model->tunnels[i];
+		const struct tunnel_entry *entry = find(tunnels, tunnel->name);
+		for (size_t j = 0; j < tunnel->peer_count; j++) {
+			struct peer_entry *peer = find_peer(entry, tunnel->peers[j].name);
+			if (!peer || !is_name(&tunnel->peers[j]) || now < peer->ask_at)
+				continue;
+			/* While it lives, wherever it is, nobody needs to know what its name says now. */
+			if (peer->run.endpoint.family != FAMILY_NONE && !peer->run.dead)
+				continue;
+			ask(context, tunnel->peers[j].endpoint_host);
+			peer->ask_wait = peer->ask_wait * 2 > ASK_SECONDS_MOST ? ASK_SECONDS_MOST
+					 : peer->ask_wait		       ? peer->ask_wait * 2
+									       : ASK_SECONDS_FIRST;
+			peer->ask_at = now + peer->ask_wait;
+		}
+	}
+}
+
+static bool resolve_peer(struct peer_entry *peer, const struct addr *addr, const char *why)
+{
+	if (addr->family == FAMILY_NONE) {
+		/* What it was once known by stays. */
+		snprintf(peer->unresolved, sizeof(peer->unresolved), "%s", why ? why : "it has no address");
+		return false;
+	}
+	*peer->unresolved = '\0';
+	if (addr_equal(addr, &peer->run.endpoint))
+		return false;
+	peer->run.endpoint = *addr;
+	return true;
+}
+
+bool tunnels_resolved(struct tunnels *tunnels, const struct model *model, const char *name, const struct addr *addr,
+		      const char *why)
+{
+	bool changed = false;
+	for (size_t i = 0; model && i < model->tunnel_count; i++) {
+		const struct tunnel *tunnel = &model->tunnels[i];
+		const struct tunnel_entry *entry = find(tunnels, tunnel->name);
+		for (size_t j = 0; j < tunnel->peer_count; j++) {
+			struct peer_entry *peer = find_peer(entry, tunnel->peers[j].name);
+			if (peer && is_name(&tunnel->peers[j]) && strcmp(tunnel->peers[j].endpoint_host, name) == 0)
+				changed |= resolve_peer(peer, addr, why);
+		}
+	}
+	if (changed)
+		(void)publish(tunnels);
+	return changed;
+}
+
 static int add(struct tunnels *tunnels, const char *name, struct tunnel_entry **ret_entry)
 {
 	struct tunnel_entry *entries = reallocarray(tunnels->entries, tunnels->count + 1, sizeof(*entries));
@@ -200,7 +321,7 @@ static int add_peer(struct tunnel_entry *entry, const char *name, struct peer_en
 	if (!peers)
 		return -ENOMEM;
 	entry->peers = peers;
-	struct peer_entry peer = {.name = strdup(name), .why = "not looked at yet"};
+	struct peer_entry peer = {.name = strdup(name), .probe = TUNNEL_PROBE_NONE};
 	if (!peer.name)
 		return -ENOMEM;
 	peer.run.peer = peer.name;

@@ -22,6 +22,14 @@ int tunnels_prepare(struct tunnels *tunnels, const struct model *model, struct a
 void tunnels_keep_only(struct tunnels *tunnels, const struct model *model);
 /* What was observed: where peers are. A device that is made anew starts there. */
 void tunnels_note(struct tunnels *tunnels, const struct model *model, const struct tunnel_list *seen);
+/* Every few seconds, after a look: probe, and judge. True when some peer is dead, or lives again. */
+bool tunnels_judge(struct tunnels *tunnels, const struct model *model, const struct tunnel_list *seen, uint64_t now);
+/* Names of endpoints that are to be looked up now: ask is called with each. */
+void tunnels_lookups(struct tunnels *tunnels, const struct model *model, uint64_t now,
+		     void (*ask)(void *context, const char *name), void *context);
+/* addr FAMILY_NONE: it could not be, for this reason. True when an endpoint changed. */
+bool tunnels_resolved(struct tunnels *tunnels, const struct model *model, const char *name, const struct addr *addr,
+		      const char *why);
 /* What of peer is known; NULL when nothing is. */
 const struct peer_run *tunnels_peer(const struct tunnels *tunnels, const char *tunnel, const char *peer);
 /* Health of all peers, in arena. */

@@ -259,6 +259,8 @@ static void take_message(struct api *api, struct msg *msg)
 	case MSG_PROXY_ANSWER:
 	case MSG_PROXY_HEALTH:
 	case MSG_API_REQUEST:
+	case MSG_WATCH_RESOLVE:
+	case MSG_WATCH_RESOLVED:
 	case MSG_TYPES:
 		say(LOG_ERR, "api: main sent a message of type %u, which is not for this role", (unsigned int)msg->type);
 		break;

@@ -178,6 +178,8 @@ static int dispatch(struct worker *worker, struct msg *msg)
 	case MSG_API_ANSWER:
 	case MSG_API_LISTENER:
 	case MSG_API_TLS:
+	case MSG_WATCH_RESOLVE:
+	case MSG_WATCH_RESOLVED:
 	case MSG_TYPES:
 		break;
 	}

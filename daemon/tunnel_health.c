@@ -1,0 +1,66 @@
+/* The checks of a tunnel's peer and their hysteresis. Decides from numbers
+ * alone; what follows from a verdict is others'. */
+#include "tunnel_health.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* A session is not used for longer: REJECT_AFTER_TIME of the WireGuard paper. */
+#define HANDSHAKE_MOST 180u
+/* KEEPALIVE_TIMEOUT and REKEY_TIMEOUT, and a look more. */
+#define SILENCE_MOST 18u
+/* Looks in a row before up becomes down or the other way round. */
+#define LOOKS_AGAINST 2u
+#define FULL_MISSED_MOST 3u
+
+#define SAY(health, ...) ((void)snprintf((health)->why, sizeof((health)->why), __VA_ARGS__))
+
+/* Is it up, as this look alone has it? */
+static bool judge(struct tunnel_health *health, const struct tunnel_peer *seen, const struct tunnel_path *path,
+		  uint32_t mtu, uint64_t now)
+{
+	if (!seen) {
+		SAY(health, "the device is not there");
+		return false;
+	}
+	if (!seen->handshake) {
+		SAY(health, "%s", seen->endpoint.family == FAMILY_NONE ? "no handshake yet, and no address to begin one with"
+								       : "no handshake yet: no answer");
+		return false;
+	}
+	unsigned long long age = now > seen->handshake ? now - seen->handshake : 0;
+	unsigned long long silent = now > health->progress_at ? now - health->progress_at : 0;
+	if (age > HANDSHAKE_MOST) {
+		SAY(health, "handshake: the last one was %llu s ago", age);
+		return false;
+	}
+	if (silent > SILENCE_MOST) {
+		SAY(health, "receive: nothing came for %llu s", silent);
+		return false;
+	}
+	if (path->small_answered && path->full_missed >= FULL_MISSED_MOST)
+		SAY(health, "path MTU: packets of %u bytes do not come through: lower the mtu", mtu);
+	else
+		SAY(health, "handshake %llu s ago%s", age, path->full_answered ? ", full-size packets come through" : "");
+	return true;
+}
+
+bool tunnel_health_look(struct tunnel_health *health, const struct tunnel_peer *seen, const struct tunnel_path *path,
+			uint32_t mtu, uint64_t now)
+{
+	/* A counter that fell is that of a device made anew. */
+	if (seen && (seen->received != health->received || !health->known)) {
+		health->received = seen->received;
+		health->progress_at = now;
+	}
+	bool up = judge(health, seen, path, mtu, now);
+	bool first = !health->known;
+	health->known = true;
+	health->against = up == health->up && !first ? 0 : health->against + 1;
+	if (health->against < LOOKS_AGAINST && !first)
+		return false;
+	bool changed = first ? up : true;
+	health->against = 0;
+	health->up = up;
+	return changed;
+}
