@@ -27,7 +27,11 @@ int link_monitor_open(struct link_monitor **ret_monitor)
 	if (!monitor)
 		return -ENOMEM;
 	monitor->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
-	int r = monitor->fd < 0 ? -errno : join(monitor->fd, RTNLGRP_LINK);
+	/* A socket without a port is taken for the kernel's own, and hears nothing of what the kernel itself says. */
+	struct sockaddr_nl any = {.nl_family = AF_NETLINK};
+	int r = monitor->fd < 0 || bind(monitor->fd, (struct sockaddr *)&any, sizeof(any)) < 0 ? -errno : 0;
+	if (r == 0)
+		r = join(monitor->fd, RTNLGRP_LINK);
 	if (r == 0)
 		r = join(monitor->fd, RTNLGRP_TC);
 	if (r < 0) {

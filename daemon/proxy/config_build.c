@@ -99,6 +99,8 @@ static bool proxy_serves(const struct model *model, const struct rundata *run, c
 		return false;
 	static const enum family families[] = {FAMILY_V4, FAMILY_V6};
 	for (size_t i = 0; i < 2; i++) {
+		if (forward->listen_address.family && forward->listen_address.family != families[i])
+			continue;
 		enum plane plane = compile_plane(model, run, forward, families[i]).plane;
 		if (plane == PLANE_PROXY || (plane == PLANE_NONE && proxy_when_up(model, run, forward, families[i])))
 			return true;
