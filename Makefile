@@ -65,10 +65,12 @@ help:
 	@echo "sudo make bench     the benchmark tables"
 	@echo "sudo make vm-test   tests in QEMU on the kernels of Debian 12 and 13"
 	@echo "make fuzz T=name    run one fuzz target"
+	@echo "sudo make deb        the Debian package; SUITE=bookworm or trixie, default: this machine's"
 	@echo "sudo make deps      install what is missing (apt-get)"
 
 clean:
 	rm -rf build
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+# build/deb, build/image and build/vm hold whole root folders.
+-include $(shell find $(BUILD) \( -path '$(BUILD)/deb' -o -path '$(BUILD)/image' -o -path '$(BUILD)/vm' \) -prune -o -name '*.d' -type f -print 2>/dev/null)
 .PHONY: all unit tools help clean
