@@ -23,7 +23,7 @@ import time
 
 PR_SET_PDEATHSIG = 1
 MOST_FDS = 64
-# So many ends of its own accord within a second each, and it is given up: it cannot start.
+# So many ends of its own accord within a second each, before it was ready, and it is given up: it cannot start.
 MOST_QUICK_ENDS = 5
 
 
@@ -145,7 +145,7 @@ class Supervisor:
         code = os.waitstatus_to_exitcode(status)
         self.last_exit = f"signal {-code}" if code < 0 else f"status {code}"
         print(f"supervisor: {self.command[0]} ({self.pid}) ended: {self.last_exit}", file=sys.stderr, flush=True)
-        quick = code >= 0 and time.monotonic() - self.started_at < 1
+        quick = code >= 0 and not self.ready and time.monotonic() - self.started_at < 1
         self.quick_ends = self.quick_ends + 1 if quick else 0
         self.pid, self.pidfd, self.ready = 0, -1, False
         self.start_at = time.monotonic() + self.delay
