@@ -480,4 +480,5 @@ void compile_frame(struct build *b)
 	compile_hooks(b);
 	compile_synproxy_output(b);
 	compile_postrouting(b);
+	compile_clamp(b);
 }

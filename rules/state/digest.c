@@ -153,6 +153,11 @@ static void mix_expr(uint64_t *hash, const struct expr *expr)
 	case EXPR_REJECT:
 		mix(hash, expr->reject.with);
 		break;
+	case EXPR_ROUTE_MSS:
+	case EXPR_NETWORK16:
+	case EXPR_SET_MSS:
+		mix(hash, expr->mss.reg);
+		break;
 	case EXPR_SYNPROXY:
 		mix(hash, pack(expr->synproxy.mss, expr->synproxy.wscale, expr->synproxy.timestamp,
 			       expr->synproxy.sack, 0));

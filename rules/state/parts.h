@@ -14,6 +14,8 @@
 
 /* compile_frame.c: base chains, zones, implied accepts, the default. */
 void compile_frame(struct build *b);
+/* compile_clamp.c: the segment size of what goes through tunnels. */
+void compile_clamp(struct build *b);
 /* compile_rules.c: bans, blocklists, management, rules; appends to chain "fresh". */
 void compile_blocklists(struct build *b, struct chain_build *fresh);
 void compile_management(struct build *b, struct chain_build *fresh);

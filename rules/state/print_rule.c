@@ -361,6 +361,17 @@ static void print_verdict(struct text *out, enum verdict_kind kind, const char *
 		text_add(out, " %s", chain ? chain : "");
 }
 
+static void print_mss(struct printer *printer, const struct expr *expr)
+{
+	if (expr->kind == EXPR_ROUTE_MSS)
+		load(printer, expr->mss.reg, "rt mtu", VALUE_INTEGER, 2);
+	if (expr->kind != EXPR_SET_MSS)
+		return;
+	begin(printer);
+	text_add(printer->out, "tcp option maxseg size set %s", key_text(printer, expr->mss.reg));
+	used(printer);
+}
+
 static void print_counter(struct printer *printer, const struct expr *expr)
 {
 	begin(printer);
@@ -429,6 +440,11 @@ static void print_expr(struct printer *printer, const struct expr *expr)
 	case EXPR_REDIRECT:
 	case EXPR_MASQUERADE:
 		print_nat(printer, expr);
+		break;
+	case EXPR_ROUTE_MSS:
+	case EXPR_NETWORK16:
+	case EXPR_SET_MSS:
+		print_mss(printer, expr);
 		break;
 	case EXPR_REJECT:
 	case EXPR_SYNPROXY:

@@ -188,6 +188,10 @@ bool expr_equal(const struct expr *a, const struct expr *b)
 		return a->masquerade.fully_random == b->masquerade.fully_random;
 	case EXPR_REJECT:
 		return a->reject.with == b->reject.with;
+	case EXPR_ROUTE_MSS:
+	case EXPR_NETWORK16:
+	case EXPR_SET_MSS:
+		return a->mss.reg == b->mss.reg;
 	case EXPR_SYNPROXY:
 		return synproxy_equal(a, b);
 	case EXPR_VERDICT:

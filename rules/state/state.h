@@ -71,6 +71,9 @@ enum expr_kind {
 	EXPR_MASQUERADE,
 	EXPR_REJECT,
 	EXPR_SYNPROXY, /* answer a SYN in the node's place; on a valid ACK send the SYN on, through the output hooks */
+	EXPR_ROUTE_MSS, /* reg = largest TCP segment that the routes of both directions take, two bytes, host order */
+	EXPR_NETWORK16, /* reg = the same two bytes in network order */
+	EXPR_SET_MSS,   /* the SYN's segment size = reg, if that is smaller */
 	EXPR_VERDICT,   /* the rule's end */
 	EXPR_KINDS
 };
@@ -146,6 +149,7 @@ struct expr {
 		struct { bool fully_random; } masquerade;
 		struct { enum reject_with with; } reject;
 		struct { uint16_t mss; uint8_t wscale; bool timestamp, sack; } synproxy; /* what is offered to clients */
+		struct { uint8_t reg; } mss; /* EXPR_ROUTE_MSS, EXPR_NETWORK16, EXPR_SET_MSS */
 		struct { enum verdict_kind kind; const char *chain; } verdict;
 	};
 };

@@ -1,11 +1,13 @@
 """Tunnels, end to end: edged on one side, stock wg-quick on the other, with wg and ip as independent readers."""
 import json
 import os
+import socket
 import subprocess
 
 import pytest
 
-from harness import CLIENT, FAR_NODE, FAR_NODE_KEY, FLOATING, WireguardPeer, fetch, ip, join_tunnel, until, wg_show
+from harness import (CLIENT, FAR_NODE, FAR_NODE_KEY, FAST_HEALTH, FLOATING, WireguardPeer, config, connect, fetch, forward,
+                     ip, join_tunnel, until, wg_show)
 from harness.wireguard import new_key, public_key
 
 EXAMPLE_PEER = public_key(FAR_NODE_KEY)
@@ -264,3 +266,23 @@ def test_what_export_hands_out_is_all_a_peer_needs(net, start):
     assert "Kind=wireguard\n" in netdev and f"Address={FAR_NODE[1]}/32\n" in network
     picture = edged.ctl(*options, "--new-key", "--qr").stdout
     assert len(picture.splitlines()) > 20 and "\u2588" in picture
+
+
+def test_a_forward_by_the_kernel_reaches_the_node_with_segments_that_fit(net, start):
+    edged = start(config(
+        nodes={"k8s-1": {"address": "192.0.2.11"}, FAR_NODE[0]: {"address": FAR_NODE[1], "tunnel": "wg0"}},
+        pools={"near": {"nodes": ["k8s-1"], "health": FAST_HEALTH}, "far": {"nodes": [FAR_NODE[0]], "health": FAST_HEALTH}},
+        forwards={"near": forward(81, 30099, pool="near"), "far": forward(82, 30099, pool="far")},
+        wireguard={"wg0": {"listen": 51820, "address": "198.18.88.1/24", "peers": {
+            FAR_NODE[0]: {"public_key": EXAMPLE_PEER, "allowed_ips": [f"{FAR_NODE[1]}/32"]}}}}))
+    join(net, edged)
+    edged.wait_forwards_up("near", "far")
+    planes = {item["name"]: item["plane"] for item in edged.get("/v1/forwards")}
+    assert planes == {"near": "kernel", "far": "kernel"}
+    segments = {}
+    for port in (81, 82):
+        with connect(net.internet, CLIENT, FLOATING, port) as sock:
+            sock.sendall(b"hello\n")
+            assert sock.recv(100)
+            segments[port] = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
+    assert segments[82] <= 1420 - 40 < segments[81], "clamped in the tunnel, and nowhere else"

@@ -151,6 +151,9 @@ static void impossible_expressions_are_refused(void **context)
 		{.kind = EXPR_NAT, .nat = {false, FAMILY_V6, false, 13, 0}},
 		{.kind = EXPR_REDIRECT, .redirect = {true, 16}},
 		{.kind = EXPR_REJECT, .reject = {(enum reject_with)9}},
+		{.kind = EXPR_ROUTE_MSS, .mss = {16}},
+		{.kind = EXPR_NETWORK16, .mss = {16}},
+		{.kind = EXPR_SET_MSS, .mss = {16}},
 		{.kind = EXPR_VERDICT, .verdict = {VERDICT_JUMP, NULL}},
 		{.kind = EXPR_VERDICT, .verdict = {(enum verdict_kind)5, NULL}},
 	};

@@ -40,6 +40,9 @@ static const struct kind_case kind_cases[] = {
 	{EXPR_MASQUERADE, 1},
 	{EXPR_REJECT, W},
 	{EXPR_SYNPROXY, 2 + 1 + 1 + 1},
+	{EXPR_ROUTE_MSS, 1},
+	{EXPR_NETWORK16, 1},
+	{EXPR_SET_MSS, 1},
 	{EXPR_VERDICT, W},
 };
 
