@@ -393,8 +393,10 @@ int apply_confirm(struct server *server, uint32_t *ret_revision)
 	if (history_pending_seconds_left(&pending) == 0)
 		return -ETIME;
 	int r = history_commit(server->history, pending.revision, arena, &error);
-	if (r < 0)
-		return r;
+	if (r < 0) {
+		log_error("history", "revision %u is not confirmed: %s", pending.revision, error ? error : strerror(-r));
+		return r == -ENOENT ? -EIO : r; /* here -ENOENT says that nothing waits */
+	}
 	server_set_timers(server);
 	log_info("apply", "revision %u is confirmed", pending.revision);
 	*ret_revision = pending.revision;

@@ -42,17 +42,12 @@ int guard_start(const struct options *options)
 int guard_main(const struct options *options)
 {
 	for (;;) {
-		struct history *history;
-		int r = history_open(options->state_dir, &history);
-		if (r < 0) {
-			log_error("guard", "cannot read the history in \"%s\": %s", options->state_dir, strerror(-r));
-			return r;
-		}
 		struct history_pending pending;
-		bool waits = history_pending(history, &pending);
-		history_close(&history);
-		if (!waits)
-			return 0;
+		int r = history_look(options->state_dir, &pending);
+		if (r < 0)
+			log_error("guard", "cannot read the history in \"%s\": %s", options->state_dir, strerror(-r));
+		if (r <= 0)
+			return r;
 		uint64_t left = history_pending_seconds_left(&pending);
 		if (left == 0)
 			break;

@@ -268,6 +268,23 @@ int history_open(const char *state_dir, struct history **ret_history)
 	return 0;
 }
 
+int history_look(const char *state_dir, struct history_pending *ret_pending)
+{
+	struct history look = {.dir = (char *)state_dir, .revisions = -1, .blobs = -1};
+	uint32_t committed = 0;
+	cleanup_fd int root = open(state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return -errno;
+	look.root = root;
+	int r = read_pending(&look);
+	if (r == 0)
+		r = read_committed(&look, &committed);
+	if (r < 0 || !look.has_pending || look.pending.revision == committed)
+		return r;
+	*ret_pending = look.pending;
+	return 1;
+}
+
 void history_close(struct history **history)
 {
 	if (!history || !*history)

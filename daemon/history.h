@@ -33,6 +33,9 @@ struct history_pending {
 /* Open (and make) the state folder's history. 0 or -errno. */
 int history_open(const char *state_dir, struct history **ret_history);
 void history_close(struct history **history);
+/* The pending confirmation, for whoever does not hold the lock: nothing is written, made or cleaned up, since a file
+ * under way may be another process's. 1 with *ret_pending, 0 when nothing waits, or -errno. */
+int history_look(const char *state_dir, struct history_pending *ret_pending);
 
 /* Store the files as a new revision, neither committed nor pending. Blobs are shared by content hash. */
 int history_add(struct history *history, const struct source_file *files, size_t count, const struct history_meta *meta,

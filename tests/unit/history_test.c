@@ -1,6 +1,7 @@
 /* The history on a folder of its own: adding, committing, pending, pruning,
  * shared blobs, damage, run data. Power loss is in history_crash_test.c. */
 #include "../../daemon/history.h"
+#include "../../daemon/store.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -227,6 +228,29 @@ static void test_pending(void **state)
 	assert_false(history_pending(fixture->history, &pending));
 	reopen(fixture);
 	assert_false(history_pending(fixture->history, &pending));
+}
+
+/* The guard looks while main writes: main's files under way, and blobs that no revision has yet, stay. */
+static void test_look(void **state)
+{
+	struct fixture *fixture = *state;
+	struct history_pending pending;
+	const char *error = NULL;
+	assert_int_equal(history_look(path(fixture, "nowhere"), &pending), -ENOENT);
+	assert_int_equal(history_look(fixture->state, &pending), 0);
+	uint32_t first = add(fixture, "one"), second = add(fixture, "two");
+	commit(fixture, first);
+	assert_int_equal(history_set_pending(fixture->history, second, 60, fixture->arena, &error), 0);
+	write_text(path(fixture, STORE_TEMPORARY "committed"), "{");
+	write_text(path(fixture, "blobs/" STORE_TEMPORARY "blob"), "x");
+	size_t before = count_names(fixture->state), blobs = count_names(path(fixture, "blobs"));
+	assert_int_equal(history_look(fixture->state, &pending), 1);
+	assert_int_equal(pending.revision, second);
+	assert_int_equal(pending.previous, first);
+	assert_int_equal(count_names(fixture->state), before);
+	assert_int_equal(count_names(path(fixture, "blobs")), blobs);
+	commit(fixture, second);
+	assert_int_equal(history_look(fixture->state, &pending), 0);
 }
 
 static void test_prune_and_blobs(void **state)
@@ -464,6 +488,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_add_and_load, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_bad_names, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_pending, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_look, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_prune_and_blobs, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_damaged_blob, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_damage, set_up, tear_down),
