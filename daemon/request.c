@@ -4,45 +4,66 @@
 
 #include "json_show.h"
 #include "log.h"
+#include "../rules/base/nearest.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+/* What a body may hold: docs/openapi.yaml. Another key, or another type, would silently be left out. */
+struct body_key {
+	const char *name;
+	json_type type; /* JSON_TRUE: true or false */
+};
+
 struct route {
 	const char *method;
 	const char *pattern; /* '*' stands for one name */
 	bool write;
 	void (*handle)(struct server *server, struct request *request);
+	const struct body_key *keys; /* of the body; NULL: it takes none */
 };
 
+static const struct body_key apply_keys[] = {{"files", JSON_ARRAY},
+					    {"message", JSON_STRING},
+					    {"confirm_within_seconds", JSON_INTEGER},
+					    {"dry_run", JSON_TRUE},
+					    {"base", JSON_INTEGER},
+					    {NULL, JSON_NULL}};
+static const struct body_key check_keys[] = {{"files", JSON_ARRAY}, {NULL, JSON_NULL}};
+static const struct body_key explain_keys[] = {
+	{"from", JSON_STRING}, {"to", JSON_STRING}, {"in", JSON_STRING}, {NULL, JSON_NULL}};
+static const struct body_key rollback_keys[] = {{"to", JSON_INTEGER}, {"message", JSON_STRING}, {NULL, JSON_NULL}};
+static const struct body_key flush_keys[] = {{"yes", JSON_TRUE}, {NULL, JSON_NULL}};
+static const struct body_key ban_keys[] = {{"address", JSON_STRING}, {"seconds", JSON_INTEGER}, {NULL, JSON_NULL}};
+
 static const struct route routes[] = {
-	{"GET", "/v1/status", false, answer_status},
-	{"GET", "/v1/forwards", false, answer_forwards},
-	{"GET", "/v1/nodes", false, answer_nodes},
-	{"GET", "/v1/rules", false, answer_rules},
-	{"GET", "/v1/tunnels", false, answer_tunnels},
-	{"GET", "/v1/limits", false, answer_limits},
-	{"GET", "/v1/bans", false, answer_bans},
-	{"GET", "/v1/connections", false, answer_connections},
-	{"GET", "/v1/config", false, answer_config},
-	{"GET", "/v1/config/running", false, answer_config_running},
-	{"GET", "/v1/history", false, answer_history},
-	{"GET", "/v1/diff", false, answer_diff},
-	{"GET", "/v1/version", false, answer_version},
-	{"GET", "/metrics", false, answer_metrics},
-	{"POST", "/v1/check", false, answer_check},
-	{"POST", "/v1/plan", false, answer_plan},
-	{"POST", "/v1/explain", false, answer_explain},
-	{"POST", "/v1/apply", true, answer_apply},
-	{"POST", "/v1/confirm", true, answer_confirm},
-	{"POST", "/v1/rollback", true, answer_rollback},
-	{"POST", "/v1/flush", true, answer_flush},
-	{"POST", "/v1/nodes/*/drain", true, answer_drain},
-	{"POST", "/v1/nodes/*/undrain", true, answer_undrain},
-	{"POST", "/v1/bans", true, answer_ban},
-	{"DELETE", "/v1/bans/*", true, answer_unban},
+	{"GET", "/v1/status", false, answer_status, NULL},
+	{"GET", "/v1/forwards", false, answer_forwards, NULL},
+	{"GET", "/v1/nodes", false, answer_nodes, NULL},
+	{"GET", "/v1/rules", false, answer_rules, NULL},
+	{"GET", "/v1/tunnels", false, answer_tunnels, NULL},
+	{"GET", "/v1/limits", false, answer_limits, NULL},
+	{"GET", "/v1/bans", false, answer_bans, NULL},
+	{"GET", "/v1/connections", false, answer_connections, NULL},
+	{"GET", "/v1/config", false, answer_config, NULL},
+	{"GET", "/v1/config/running", false, answer_config_running, NULL},
+	{"GET", "/v1/history", false, answer_history, NULL},
+	{"GET", "/v1/diff", false, answer_diff, NULL},
+	{"GET", "/v1/version", false, answer_version, NULL},
+	{"GET", "/metrics", false, answer_metrics, NULL},
+	{"POST", "/v1/check", false, answer_check, check_keys},
+	{"POST", "/v1/plan", false, answer_plan, apply_keys},
+	{"POST", "/v1/explain", false, answer_explain, explain_keys},
+	{"POST", "/v1/apply", true, answer_apply, apply_keys},
+	{"POST", "/v1/confirm", true, answer_confirm, NULL},
+	{"POST", "/v1/rollback", true, answer_rollback, rollback_keys},
+	{"POST", "/v1/flush", true, answer_flush, flush_keys},
+	{"POST", "/v1/nodes/*/drain", true, answer_drain, NULL},
+	{"POST", "/v1/nodes/*/undrain", true, answer_undrain, NULL},
+	{"POST", "/v1/bans", true, answer_ban, ban_keys},
+	{"DELETE", "/v1/bans/*", true, answer_unban, NULL},
 };
 
 void respond_text(struct server *server, uint32_t id, unsigned status, const char *type, const char *text,
@@ -135,6 +156,40 @@ static bool match(struct arena *arena, const char *pattern, const char *path, co
 	return *ret_name != NULL;
 }
 
+static const char *type_word(json_type type)
+{
+	return type == JSON_ARRAY    ? "a list"
+	       : type == JSON_STRING ? "a string"
+	       : type == JSON_TRUE   ? "true or false"
+				     : "a whole number";
+}
+
+/* A key that is misspelt (no confirmation window!) or of another type is refused, never passed over. */
+static bool body_fits(struct server *server, const struct request *request, const struct body_key *keys)
+{
+	static const struct body_key none[] = {{NULL, JSON_NULL}};
+	const char *key;
+	json_t *value;
+	json_object_foreach(request->body, key, value) {
+		const struct body_key *known = keys ? keys : none;
+		struct nearest nearest = nearest_to(key);
+		for (; known->name && strcmp(known->name, key) != 0; known++)
+			nearest_consider(&nearest, known->name);
+		if (!known->name) {
+			respond_error(server, request->id, 400, NULL, "unknown key \"%s\"%s%s%s", key,
+				      nearest.name ? ": did you mean \"" : " (docs/openapi.yaml has those of each path)",
+				      nearest.name ? nearest.name : "", nearest.name ? "\"?" : "");
+			return false;
+		}
+		json_type type = json_is_false(value) ? JSON_TRUE : json_typeof(value);
+		if (type != known->type) {
+			respond_error(server, request->id, 400, NULL, "\"%s\" is not %s", key, type_word(known->type));
+			return false;
+		}
+	}
+	return true;
+}
+
 static void dispatch(struct server *server, struct request *request)
 {
 	bool path_known = false;
@@ -150,7 +205,8 @@ static void dispatch(struct server *server, struct request *request)
 				      "%s may look, not change: that takes group \"edge\"", request->user);
 			return;
 		}
-		route->handle(server, request);
+		if (body_fits(server, request, route->keys))
+			route->handle(server, request);
 		return;
 	}
 	if (path_known)

@@ -66,7 +66,7 @@ def test_every_route_is_described_and_nothing_else(document):
 
 def test_main_serves_the_same_routes():
     served = {(method, path.replace("*", "{}")): write == "true" for method, path, write in
-              re.findall(r'\{"([A-Z]+)", "([^"]+)", (true|false), answer_\w+\}', read("daemon/request.c"))}
+              re.findall(r'\{"([A-Z]+)", "([^"]+)", (true|false), answer_\w+, \w+\}', read("daemon/request.c"))}
     assert served == {(method, re.sub(r"\{\w+\}", "{}", path)): right == "write" for (method, path), right in routes().items()}
 
 
@@ -208,6 +208,26 @@ def test_every_answer_is_as_described(document, net, start):
     api.ask("POST", "/v1/flush", expect=400)
     assert api.ask("POST", "/v1/flush", {"yes": True}) == {}
     assert api.said == set(operations(document)), "every operation was asked for"
+
+
+def test_what_a_body_may_not_hold_is_refused(start):
+    """A misspelt confirm_within_seconds or a dry_run of "yes" would otherwise be an apply for good."""
+    edged = start()
+    revision = edged.get("/v1/status")["revision"]
+    for path, body, why in (("apply", {"confirm_within": 60}, "unknown key"),
+                            ("apply", {"dryrun": True}, 'did you mean "dry_run"?'),
+                            ("apply", {"dry_run": "yes"}, '"dry_run" is not true or false'),
+                            ("apply", {"base": "1"}, '"base" is not a whole number'),
+                            ("rollback", {"to": "1"}, '"to" is not a whole number'),
+                            ("bans", {"address": CLIENT, "secnds": 1}, 'did you mean "seconds"?'),
+                            ("confirm", {"yes": True}, "unknown key")):
+        connection = UnixConnection(edged.socket, 30)
+        connection.request("POST", f"/v1/{path}", json.dumps(body))
+        response = connection.getresponse()
+        answer = json.loads(response.read())
+        connection.close()
+        assert response.status == 400 and why in answer["error"], (path, body, answer)
+    assert edged.get("/v1/status")["revision"] == revision and edged.get("/v1/bans") == []
 
 
 def test_hostile_bodies_are_answered(start):
