@@ -53,11 +53,13 @@ static __always_inline void origin_read(struct origin *origin, const void *ct)
 }
 
 /* The flow that a packet from the node with this key would belong to. 1 when there is one and it has a header. */
-static __attribute__((noinline)) int origin_find(struct __sk_buff *skb, const struct flow_key *key, struct origin *origin)
+WIRE_CALL int origin_find(struct __sk_buff *skb, const struct flow_key *key, struct origin *origin)
 {
 	struct bpf_ct_opts opts = {.netns_id = -1, .l4proto = PROTO_TCP};
 	struct bpf_sock_tuple tuple = {0};
 	struct nf_conn *ct;
+	if (!key || !origin)
+		return 0;
 	if (wire_is_v4(key->node)) {
 		tuple.ipv4.saddr = key->node[3];
 		tuple.ipv4.daddr = key->peer[3];
@@ -86,7 +88,7 @@ static __always_inline struct flow *flow_find(const struct flow_key *key)
 }
 
 /* One entry: gone when conntrack has forgotten the flow, else at the end of the queue again. Uses work->origin. */
-static __attribute__((noinline)) int sweep_one(struct __sk_buff *skb, struct work *work)
+WIRE_CALL int sweep_one(struct __sk_buff *skb, struct work *work)
 {
 	struct flow_key key;
 	if (!work || bpf_map_pop_elem(&sweep, &key))
@@ -106,9 +108,10 @@ static __attribute__((noinline)) int sweep_one(struct __sk_buff *skb, struct wor
 }
 
 /* Enters a flow. 0, or -1 when there is no room even after a look around. Spoils work->origin. */
-static __attribute__((noinline)) int flow_enter(struct __sk_buff *skb, struct work *work, const struct flow_key *key,
-						const struct flow *flow)
+WIRE_CALL int flow_enter(struct __sk_buff *skb, struct work *work, const struct flow_key *key, const struct flow *flow)
 {
+	if (!work || !key || !flow)
+		return -1;
 	int known = bpf_map_lookup_elem(&flows, key) != NULL;
 	if (bpf_map_update_elem(&flows, key, flow, BPF_ANY)) {
 		for (int i = 0; i < SWEEP_FULL; i++)
@@ -156,10 +159,10 @@ static __attribute__((noinline)) struct flow *flow_derive(struct __sk_buff *skb,
 
 /* The SYN-ACK: from here on the flow is known. A flow that conntrack has not marked takes the place of one that it
  * had before. */
-static __attribute__((noinline)) int flow_begin(struct __sk_buff *skb, const struct segment *s)
+WIRE_CALL int flow_begin(struct __sk_buff *skb, const struct segment *s)
 {
 	struct work *work = work_here();
-	if (!work)
+	if (!work || !s)
 		return TC_ACT_SHOT;
 	struct flow *old = bpf_map_lookup_elem(&flows, &s->key);
 	if (!origin_find(skb, &s->key, &work->origin)) {

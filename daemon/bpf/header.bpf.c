@@ -22,9 +22,9 @@ static __always_inline void header_sent(struct flow *flow)
 }
 
 /* The SYN: Fast Open's and MPTCP's options go, and its data, which the client sends again. */
-static __attribute__((noinline)) int syn_write(struct __sk_buff *skb, const struct segment *s, struct work *work)
+WIRE_CALL int syn_write(struct __sk_buff *skb, const struct segment *s, struct work *work)
 {
-	if (!work || tcp_load(skb, s, work))
+	if (!s || !work || tcp_load(skb, s, work))
 		return drop(FLOW_DROP_SHAPE);
 	int blanked = s->options ? options_blank_syn(&work->options, s->options) : 0;
 	if (!blanked && !s->payload)
@@ -33,9 +33,9 @@ static __attribute__((noinline)) int syn_write(struct __sk_buff *skb, const stru
 }
 
 /* A bare ACK grows at its tail; so does the copy of a segment with data, once that is cut off. */
-static __attribute__((noinline)) int header_write(struct __sk_buff *skb, const struct segment *s, struct work *work)
+WIRE_CALL int header_write(struct __sk_buff *skb, const struct segment *s, struct work *work)
 {
-	if (!work || tcp_load(skb, s, work))
+	if (!s || !work || tcp_load(skb, s, work))
 		return -1;
 	work->tcp.flags = TCP_ACK | TCP_PSH;
 	work->tcp.urgent = 0;
@@ -69,10 +69,9 @@ static __always_inline int header_ahead(struct __sk_buff *skb, const struct segm
 }
 
 /* Before the header is acknowledged. */
-static __attribute__((noinline)) int client_early(struct __sk_buff *skb, const struct segment *s, struct work *work,
-						  struct flow *flow)
+WIRE_CALL int client_early(struct __sk_buff *skb, const struct segment *s, struct work *work, struct flow *flow)
 {
-	if (!work || !flow)
+	if (!s || !work || !flow)
 		return TC_ACT_SHOT;
 	__u32 length = flow->length, ahead = s->seq - (flow->isn + 1);
 	/* A keep-alive probe: its number, and its one byte, must not reach into the header. */
@@ -110,10 +109,10 @@ static __always_inline int client_lost(struct __sk_buff *skb, const struct segme
 	return number_write(skb, s->tcp, TCP_SEQ, s->seq, s->seq + flow->length);
 }
 
-static __attribute__((noinline)) int client_slow(struct __sk_buff *skb, const struct segment *s, __u64 ct)
+WIRE_CALL int client_slow(struct __sk_buff *skb, const struct segment *s, __u64 ct)
 {
 	struct work *work = work_here();
-	if (!work)
+	if (!s || !work)
 		return TC_ACT_SHOT;
 	if (work->mode == WORK_CLONE)
 		return header_write(skb, s, work) ? drop(FLOW_DROP_SHAPE) : TC_ACT_OK;
@@ -190,8 +189,10 @@ static __always_inline int turn_around(struct __sk_buff *skb, struct segment *s,
 
 /* The node acknowledges nothing beyond ISN + 1, though the header was sent: it is sent again, in the node's own ACK
  * turned around. The client needs that ACK for nothing. */
-static __attribute__((noinline)) int header_answer(struct __sk_buff *skb, const struct segment *from, int link)
+WIRE_CALL int header_answer(struct __sk_buff *skb, const struct segment *from, int link)
 {
+	if (!from)
+		return TC_ACT_SHOT;
 	struct segment s = *from;
 	struct work *work = work_here();
 	struct flow *flow = flow_find(&s.key);
@@ -214,10 +215,11 @@ static __attribute__((noinline)) int header_answer(struct __sk_buff *skb, const 
 }
 
 /* With SACK blocks: the whole header is written anew. */
-static __attribute__((noinline)) int options_write(struct __sk_buff *skb, const struct segment *s,
-						   const struct wire_shift *by, __u32 ack)
+WIRE_CALL int options_write(struct __sk_buff *skb, const struct segment *s, const struct wire_shift *by, __u32 ack)
 {
 	struct work *work = work_here();
+	if (!s || !by)
+		return TC_ACT_SHOT;
 	__u32 size = s->options;
 	struct wire_options *options;
 	__u8 before[WIRE_OPTIONS_MAX];
@@ -270,10 +272,10 @@ static __always_inline int node_ack(struct __sk_buff *skb, struct segment *s, st
 /* A reset of the node. Before its SYN-ACK it is of the new flow and needs no shift. One that answers what came before a
  * lost header (a node with SYN cookies knows the flow only by that) is held back once: the client sends again, and
  * the header goes ahead. */
-static __attribute__((noinline)) int node_reset(struct __sk_buff *skb, const struct segment *s, struct flow *flow)
+WIRE_CALL int node_reset(struct __sk_buff *skb, const struct segment *s, struct flow *flow)
 {
 	struct work *work = work_here();
-	if (!work || !flow)
+	if (!s || !work || !flow)
 		return TC_ACT_SHOT;
 	if (origin_find(skb, &s->key, &work->origin) && work->origin.state < STATE_SYN_RECV)
 		return 0;
@@ -285,10 +287,10 @@ static __attribute__((noinline)) int node_reset(struct __sk_buff *skb, const str
 }
 
 /* No entry: nothing of ours, or it was lost. */
-static __attribute__((noinline)) int node_unknown(struct __sk_buff *skb, const struct segment *s)
+WIRE_CALL int node_unknown(struct __sk_buff *skb, const struct segment *s)
 {
 	struct work *work = work_here();
-	if (!work)
+	if (!s || !work)
 		return TC_ACT_SHOT;
 	if (!(s->flags & TCP_ACK) || !origin_find(skb, &s->key, &work->origin) ||
 	    work->origin.state < STATE_ESTABLISHED || work->origin.state == STATE_SYN_SENT2)
@@ -297,10 +299,12 @@ static __attribute__((noinline)) int node_unknown(struct __sk_buff *skb, const s
 }
 
 /* An ICMP error that quotes a segment: the client knows it by the number that it sent. */
-static __attribute__((noinline)) int icmp_write(struct __sk_buff *skb, const struct segment *s)
+WIRE_CALL int icmp_write(struct __sk_buff *skb, const struct segment *s)
 {
-	__u8 head[48], type;
+	__u8 head[40] = {0}, type;
 	struct flow_key key;
+	if (!s)
+		return TC_ACT_OK;
 	__u32 quoted = s->tcp + 8, ports = 0;
 	__be32 number;
 	if (bpf_skb_load_bytes(skb, s->tcp, &type, 1))

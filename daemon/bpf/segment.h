@@ -33,6 +33,7 @@ struct segment {
 	__u32 seq, ack;  /* host byte order */
 	__u16 window;    /* as sent, network byte order */
 	__u8 flags, v6, fragment, next;
+	__u16 unused;    /* no byte of it is left unwritten: functions of their own may read all */
 	struct flow_key key;
 };
 
@@ -83,8 +84,10 @@ static __always_inline __be16 link_read(struct __sk_buff *skb, int link, __u32 *
 }
 
 /* IPv6 extension headers up to what is looked for. */
-static __attribute__((noinline)) int extensions_read(struct __sk_buff *skb, struct segment *s)
+WIRE_CALL int extensions_read(struct __sk_buff *skb, struct segment *s)
 {
+	if (!s)
+		return -1;
 	for (int i = 0; i < EXTENSIONS; i++) {
 		__u8 head[4];
 		if (s->next != IPPROTO_HOPOPTS && s->next != IPPROTO_ROUTING && s->next != IPPROTO_DSTOPTS &&

@@ -41,10 +41,12 @@ static __always_inline __u32 seen_count(__u32 count, __u32 most)
 }
 
 /* The TCP header of the packet into work. */
-static __attribute__((noinline)) int tcp_load(struct __sk_buff *skb, const struct segment *s, struct work *work)
+WIRE_CALL int tcp_load(struct __sk_buff *skb, const struct segment *s, struct work *work)
 {
+	if (!s || !work)
+		return -1;
 	__u32 size = s->options;
-	if (!work || bpf_skb_load_bytes(skb, s->tcp, &work->tcp, sizeof(work->tcp)))
+	if (bpf_skb_load_bytes(skb, s->tcp, &work->tcp, sizeof(work->tcp)))
 		return -1;
 	if (size > WIRE_OPTIONS_MAX)
 		return -1;
@@ -55,12 +57,13 @@ static __attribute__((noinline)) int tcp_load(struct __sk_buff *skb, const struc
 
 /* The checksum of work's header, options and what follows (count bytes, zero-padded). A partial one is the sum of the
  * pseudo header alone: the device, or segmentation, adds the rest. */
-static __attribute__((noinline)) __u16 tcp_check(struct __sk_buff *skb, const struct segment *s, struct work *work,
-						 __u32 count)
+WIRE_CALL __u16 tcp_check(struct __sk_buff *skb, const struct segment *s, struct work *work, __u32 count)
 {
+	if (!s || !work)
+		return 0;
 	struct flow_key ends = s->key;
 	__u8 bits = 0;
-	if (!work || s->options > WIRE_OPTIONS_MAX || count > WIRE_HEADER_MAX)
+	if (s->options > WIRE_OPTIONS_MAX || count > WIRE_HEADER_MAX)
 		return 0;
 	__u64 sum = (__u32)bpf_csum_diff(NULL, 0, ends.node, 32, 0);
 	sum += bpf_htons(PROTO_TCP) + bpf_htons((__u16)(sizeof(work->tcp) + s->options + count));
@@ -88,11 +91,12 @@ static __always_inline int length_write(struct __sk_buff *skb, const struct segm
 }
 
 /* Makes the packet end behind work's TCP header and count bytes of the PROXY header (0: none). */
-static __attribute__((noinline)) int segment_write(struct __sk_buff *skb, const struct segment *s, struct work *work,
-						   __u32 count)
+WIRE_CALL int segment_write(struct __sk_buff *skb, const struct segment *s, struct work *work, __u32 count)
 {
+	if (!s || !work)
+		return -1;
 	__u32 body = s->tcp + (__u32)sizeof(work->tcp), size = s->options;
-	if (!work || size > WIRE_OPTIONS_MAX || count > WIRE_HEADER_MAX)
+	if (size > WIRE_OPTIONS_MAX || count > WIRE_HEADER_MAX)
 		return -1;
 	__u32 end = body + size + count;
 	if (end != skb->len && bpf_skb_change_tail(skb, end, 0))

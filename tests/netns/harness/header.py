@@ -28,6 +28,7 @@ RULES = """
 table inet edge {{
 	chain choose {{
 		type filter hook prerouting priority -150;
+		ct state new tcp flags & (fin | syn | rst | ack) != syn drop
 		iifname "wan" ct state new tcp dport 80 ct mark set {mark}
 		iifname "wan" ct state new tcp dport 81 ct mark set {other}
 	}}

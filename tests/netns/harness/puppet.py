@@ -16,6 +16,7 @@ from .wait import SLOW
 
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 ETH_IP, ETH_IP6, ETH_VLAN = 0x0800, 0x86DD, 0x8100
+SO_RCVBUFFORCE = 33
 NOP = b"\x01"
 Segment = collections.namedtuple("Segment", "source destination sport dport seq ack flags window options payload frame")
 
@@ -102,6 +103,7 @@ class Puppet:
     def __init__(self, space, device, gateway_mac, here, there=None):
         with space.inside():
             self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+            self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
             self.socket.bind((device, 0))
         self.mac = self.socket.getsockname()[4]
         self.gateway = bytes.fromhex(gateway_mac.replace(":", ""))
@@ -141,14 +143,19 @@ class Puppet:
                 return data
         raise AssertionError("the packet did not come")
 
+    def _mine(self, data, frame=b""):
+        segment = read_packet(data, frame)
+        if segment and segment.destination == self.here[0] and segment.dport == self.here[1] and (
+                not self.there or segment.sport == self.there[1]):
+            return segment
+        return None
+
     def receive(self, seconds=3.0):
         """The next segment to this end; None when there is none in time."""
         for data, frame in self._packets(seconds):
-            segment = read_packet(data, frame)
-            if segment and segment.destination == self.here[0] and segment.dport == self.here[1] and (
-                    not self.there or segment.sport == self.there[1]):
-                if not self.there:
-                    self.there = (segment.source, segment.sport)
+            segment = self._mine(data, frame)
+            if segment:
+                self.there = self.there or (segment.source, segment.sport)
                 return segment
         return None
 
@@ -167,7 +174,7 @@ class Puppet:
         for data, _ in self._packets(3.0):
             if data.endswith(token):
                 return
-            assert not read_packet(data), f"a segment came: {read_packet(data)[:10]}"
+            assert not self._mine(data), f"a segment came: {self._mine(data)[:10]}"
         raise AssertionError("the packet that was to be the next did not come")
 
 

@@ -18,12 +18,13 @@ class Talk:
     to_node, to_client: send. at_node, at_client: expect the next segment there, with these (relative, as that end
     counts) fields."""
 
-    def __init__(self, line, family=4, sport=40000, port=80, isn=ISN, node_isn=NODE_ISN, stamps=False):
+    def __init__(self, line, family=4, sport=40000, port=80, isn=ISN, node_isn=NODE_ISN, stamps=False, snat=False):
         self.line, self.family, self.isn, self.node_isn = line, family, isn, node_isn
         self.stamps = stamps
         public = PUBLIC6 if family == 6 else PUBLIC
         self.client = Puppet(line.client, "eth0", line.mac(line.edge, "wan"), (CLIENT_PUPPET[family], sport), (public, port))
-        self.node = Puppet(line.node, "eth0", line.mac(line.edge, "lan"), (NODE_PUPPET[family], 8080))
+        self.node = Puppet(line.node, "eth0", line.mac(line.edge, "lan"), (NODE_PUPPET[family], 8080),
+                           None if snat else self.client.here)
         self.header = v2(CLIENT_PUPPET[family], public, sport, port)
 
     def close(self):
