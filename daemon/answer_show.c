@@ -74,7 +74,12 @@ static json_t *status_inactive(struct server *server)
 {
 	json_t *list = json_array();
 	const struct model *model = engine_model(server->engine);
-	bool can = runtime_view(server->runtime, server_now())->kernel_synproxy, asked = false;
+	bool can = runtime_view(server->runtime, server_now())->kernel_synproxy, asked = false, rotates = false;
+	for (size_t i = 0; model && i < model->tunnel_count; i++)
+		rotates |= model->tunnels[i].rotate_every != 0;
+	if (rotates)
+		json_array_append_new(list, json_pack("{s:s, s:s}", "section", "wireguard.*.rotate_every", "why",
+						      "rotating keys is not part of this version yet"));
 	for (size_t i = 0; model && i < model->forward_count; i++)
 		asked |= model->forwards[i].synproxy == TOGGLE_ON;
 	if (asked && !can)

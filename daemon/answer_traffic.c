@@ -222,6 +222,41 @@ static void metrics_headers(const struct headers *headers, struct arena *arena, 
 	metrics->header_count = HEADERS_COUNTERS;
 }
 
+static const struct peer *find_peer(const struct model *model, const char *tunnel, const char *name)
+{
+	for (size_t i = 0; i < model->tunnel_count; i++) {
+		const struct tunnel *found = &model->tunnels[i];
+		for (size_t j = 0; strcmp(found->name, tunnel) == 0 && j < found->peer_count; j++)
+			if (strcmp(found->peers[j].name, name) == 0)
+				return &found->peers[j];
+	}
+	return NULL;
+}
+
+static void metrics_peers(struct server *server, struct arena *arena, struct metrics *metrics)
+{
+	const struct model *model = engine_model(server->engine);
+	const struct tunnel_list *seen = engine_tunnels(server->engine, true);
+	size_t count;
+	const struct show_peer *health = tunnels_peers(server->tunnels, arena, &count);
+	struct metrics_peer *peers = arena_array(arena, count + 1, struct metrics_peer);
+	for (size_t i = 0; health && peers && i < count; i++) {
+		const struct tunnel_state *state = tunnel_find(seen, health[i].tunnel);
+		const struct peer *peer = find_peer(model, health[i].tunnel, health[i].peer);
+		const struct tunnel_peer *found = state && peer ? tunnel_find_peer(state, peer->public_key) : NULL;
+		if (!peer)
+			continue;
+		peers[metrics->peer_count++] = (struct metrics_peer){.tunnel = health[i].tunnel,
+								     .peer = health[i].peer,
+								     .up = health[i].up,
+								     .failed = health[i].failed,
+								     .handshake = found ? found->handshake : 0,
+								     .received = found ? found->received : 0,
+								     .sent = found ? found->sent : 0};
+	}
+	metrics->peers = peers;
+}
+
 static void metrics_done(struct server *server, uint32_t id, const char *text, const struct gathered *gathered)
 {
 	(void)text;
@@ -251,6 +286,7 @@ static void metrics_done(struct server *server, uint32_t id, const char *text, c
 		metrics_rules(arena, &show, &counters, &metrics);
 	}
 	metrics_headers(injection_headers(server->injection), arena, &metrics);
+	metrics_peers(server, arena, &metrics);
 	metrics_process(server, arena, &metrics);
 	char *out;
 	size_t length;

@@ -42,7 +42,8 @@ struct show_dynamic {
 struct show_peer {
 	const char *tunnel, *peer;
 	bool up;
-	const char *why; /* which check failed; or what is well */
+	const char *failed; /* the check that fails (tunnel_health.h); NULL: none */
+	const char *why;    /* the same for people; or what is well */
 };
 
 struct show_revision {

@@ -60,6 +60,7 @@ static json_t *peer_json(const struct show *show, struct arena *arena, const str
 	       part_put_bool(json, "preshared_key", peer->preshared_key) &&
 	       part_put_number(json, "keepalive_seconds", peer->keepalive / 1000) && put_seen(json, show, arena, seen) &&
 	       part_put_bool(json, "up", health && health->up) &&
+	       part_put_text(json, "failed", health ? health->failed : NULL) &&
 	       part_put_text(json, "why", health ? health->why : "not looked at yet");
 	return part_done(json, fine);
 }

@@ -212,6 +212,34 @@ static void render_nodes(FILE *out, const struct metrics *m)
 	}
 }
 
+static void render_peers(FILE *out, const struct metrics *m)
+{
+	static const struct column columns[] = {
+		{"edged_tunnel_handshake_timestamp_seconds", "gauge", "When the peer's last handshake was; 0: none yet.",
+		 offsetof(struct metrics_peer, handshake), false},
+		{"edged_tunnel_received_bytes_total", "counter", "Bytes that came from a peer.",
+		 offsetof(struct metrics_peer, received), false},
+		{"edged_tunnel_sent_bytes_total", "counter", "Bytes that were sent to a peer.",
+		 offsetof(struct metrics_peer, sent), false},
+	};
+	if (m->peer_count)
+		head(out, "edged_tunnel_peer_up", "gauge", "1 while a tunnel's peer answers; check: what fails.");
+	for (size_t i = 0; i < m->peer_count; i++) {
+		start(out, "edged_tunnel_peer_up", "tunnel", m->peers[i].tunnel);
+		label(out, "peer", m->peers[i].peer);
+		label(out, "check", m->peers[i].failed);
+		end(out, m->peers[i].up);
+	}
+	for (size_t c = 0; m->peer_count && c < sizeof(columns) / sizeof(*columns); c++) {
+		head(out, columns[c].name, columns[c].type, columns[c].help);
+		for (size_t i = 0; i < m->peer_count; i++) {
+			start(out, columns[c].name, "tunnel", m->peers[i].tunnel);
+			label(out, "peer", m->peers[i].peer);
+			end(out, field_of(&m->peers[i], &columns[c]));
+		}
+	}
+}
+
 static void render_rules(FILE *out, const struct metrics *m)
 {
 	static const struct column columns[] = {
@@ -306,6 +334,7 @@ int metrics_render(const struct metrics *metrics, char **ret_text, size_t *ret_l
 	render_applies(out, metrics);
 	render_forwards(out, metrics);
 	render_nodes(out, metrics);
+	render_peers(out, metrics);
 	render_rules(out, metrics);
 	render_drops(out, metrics);
 	render_headers(out, metrics);

@@ -56,6 +56,14 @@ struct metrics_header {
 	uint64_t count;
 };
 
+struct metrics_peer {
+	const char *tunnel, *peer;
+	bool up;
+	const char *failed;      /* the check that fails; NULL: none */
+	uint64_t handshake;      /* seconds since the epoch; 0: none yet */
+	uint64_t received, sent; /* bytes */
+};
+
 struct metrics_role {
 	const char *role; /* "main", "proxy", "watch", "api" */
 	uint32_t index;   /* of several of a role */
@@ -100,6 +108,8 @@ struct metrics {
 	const struct metrics_header *headers;
 	size_t header_count; /* 0: the programs are not there */
 	uint32_t header_flows, header_room;
+	const struct metrics_peer *peers;
+	size_t peer_count;
 	const struct metrics_role *roles;
 	size_t role_count;
 	uint64_t operator_bans, packet_bans; /* in force */

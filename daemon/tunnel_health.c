@@ -19,6 +19,7 @@
 static bool judge(struct tunnel_health *health, const struct tunnel_peer *seen, const struct tunnel_path *path,
 		  uint32_t mtu, uint64_t now)
 {
+	health->failed = !seen ? "device" : "handshake";
 	if (!seen) {
 		SAY(health, "the device is not there");
 		return false;
@@ -34,11 +35,14 @@ static bool judge(struct tunnel_health *health, const struct tunnel_peer *seen, 
 		SAY(health, "handshake: the last one was %llu s ago", age);
 		return false;
 	}
+	health->failed = "receive";
 	if (silent > SILENCE_MOST) {
 		SAY(health, "receive: nothing came for %llu s", silent);
 		return false;
 	}
-	if (path->small_answered && path->full_missed >= FULL_MISSED_MOST)
+	bool too_large = path->small_answered && path->full_missed >= FULL_MISSED_MOST;
+	health->failed = too_large ? "path_mtu" : NULL;
+	if (too_large)
 		SAY(health, "path MTU: packets of %u bytes do not come through: lower the mtu", mtu);
 	else
 		SAY(health, "handshake %llu s ago%s", age, path->full_answered ? ", full-size packets come through" : "");

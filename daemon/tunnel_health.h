@@ -21,6 +21,7 @@ struct tunnel_health {
 	uint64_t received;     /* at the last progress */
 	uint64_t progress_at;  /* seconds since the epoch */
 	unsigned against;      /* looks in a row that say otherwise */
+	const char *failed;    /* the check that fails: "device", "handshake", "receive", "path_mtu"; NULL: none */
 	char why[TUNNEL_HEALTH_WHY];
 };
 

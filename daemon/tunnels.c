@@ -144,6 +144,7 @@ const struct show_peer *tunnels_peers(const struct tunnels *tunnels, struct aren
 			peers[(*ret_count)++] = (struct show_peer){.tunnel = entry->name,
 								   .peer = entry->peers[j].name,
 								   .up = entry->peers[j].health.up,
+								   .failed = entry->peers[j].health.failed,
 								   .why = why_text(&entry->peers[j], arena)};
 	}
 	return peers;

@@ -432,22 +432,16 @@ static void print_expr(struct printer *printer, const struct expr *expr)
 	case EXPR_IMMEDIATE:
 		load_immediate(printer, expr);
 		break;
-	case EXPR_NUMGEN:
-	case EXPR_HASH:
+	case EXPR_NUMGEN ... EXPR_HASH:
 		load_number(printer, expr);
 		break;
-	case EXPR_NAT:
-	case EXPR_REDIRECT:
-	case EXPR_MASQUERADE:
+	case EXPR_NAT ... EXPR_MASQUERADE:
 		print_nat(printer, expr);
 		break;
-	case EXPR_ROUTE_MSS:
-	case EXPR_NETWORK16:
-	case EXPR_SET_MSS:
+	case EXPR_ROUTE_MSS ... EXPR_SET_MSS:
 		print_mss(printer, expr);
 		break;
-	case EXPR_REJECT:
-	case EXPR_SYNPROXY:
+	case EXPR_REJECT ... EXPR_SYNPROXY:
 		print_answer(printer, expr);
 		break;
 	case EXPR_VERDICT:

@@ -134,6 +134,12 @@ static bool synproxy_equal(const struct expr *a, const struct expr *b)
 	       a->synproxy.timestamp == b->synproxy.timestamp && a->synproxy.sack == b->synproxy.sack;
 }
 
+static bool nat_equal(const struct expr *a, const struct expr *b)
+{
+	return a->nat.source == b->nat.source && a->nat.family == b->nat.family && a->nat.has_port == b->nat.has_port &&
+	       a->nat.addr_reg == b->nat.addr_reg && (!a->nat.has_port || a->nat.port_reg == b->nat.port_reg);
+}
+
 bool expr_equal(const struct expr *a, const struct expr *b)
 {
 	if (a->kind != b->kind)
@@ -144,8 +150,7 @@ bool expr_equal(const struct expr *a, const struct expr *b)
 	case EXPR_PAYLOAD:
 		return a->payload.base == b->payload.base && a->payload.offset == b->payload.offset &&
 		       a->payload.length == b->payload.length && a->payload.reg == b->payload.reg;
-	case EXPR_CT:
-	case EXPR_CT_SET:
+	case EXPR_CT ... EXPR_CT_SET:
 		return a->ct.key == b->ct.key && a->ct.reg == b->ct.reg;
 	case EXPR_FIB:
 		return a->fib.result == b->fib.result && a->fib.flags == b->fib.flags && a->fib.reg == b->fib.reg;
@@ -178,9 +183,7 @@ bool expr_equal(const struct expr *a, const struct expr *b)
 	case EXPR_HASH:
 		return hash_equal(a, b);
 	case EXPR_NAT:
-		return a->nat.source == b->nat.source && a->nat.family == b->nat.family &&
-		       a->nat.has_port == b->nat.has_port && a->nat.addr_reg == b->nat.addr_reg &&
-		       (!a->nat.has_port || a->nat.port_reg == b->nat.port_reg);
+		return nat_equal(a, b);
 	case EXPR_REDIRECT:
 		return a->redirect.has_port == b->redirect.has_port &&
 		       (!a->redirect.has_port || a->redirect.port_reg == b->redirect.port_reg);
@@ -188,9 +191,7 @@ bool expr_equal(const struct expr *a, const struct expr *b)
 		return a->masquerade.fully_random == b->masquerade.fully_random;
 	case EXPR_REJECT:
 		return a->reject.with == b->reject.with;
-	case EXPR_ROUTE_MSS:
-	case EXPR_NETWORK16:
-	case EXPR_SET_MSS:
+	case EXPR_ROUTE_MSS ... EXPR_SET_MSS:
 		return a->mss.reg == b->mss.reg;
 	case EXPR_SYNPROXY:
 		return synproxy_equal(a, b);

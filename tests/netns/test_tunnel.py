@@ -1,8 +1,10 @@
 """Tunnels, end to end: edged on one side, stock wg-quick on the other, with wg and ip as independent readers."""
+import base64
 import json
 import os
 import socket
 import subprocess
+import time
 
 import pytest
 
@@ -286,3 +288,16 @@ def test_a_forward_by_the_kernel_reaches_the_node_with_segments_that_fit(net, st
             assert sock.recv(100)
             segments[port] = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
     assert segments[82] <= 1420 - 40 < segments[81], "clamped in the tunnel, and nowhere else"
+
+
+def test_many_peers_and_a_quick_first_handshake(net, start):
+    edged = start()
+    keys = [os.urandom(32) for _ in range(200)]
+    peers = "".join(f"      p{i}: {{ public_key: \"{base64.b64encode(key).decode()}\", "
+                    f"allowed_ips: [198.18.{120 + i // 250}.{i % 250 + 1}/32] }}\n" for i, key in enumerate(keys))
+    edged.apply(edged.read().replace("    peers:\n", "    peers:\n" + peers))
+    assert len(edge_wg(edged)["peers"]) == 201 and len(routes(edged)) == 200
+    assert planned(edged) == []
+    began = time.time()
+    join(net, edged)
+    until(lambda: edge_wg(edged)["peers"][EXAMPLE_PEER]["handshake"] >= int(began), 10, "the first handshake")

@@ -3,7 +3,6 @@ import json
 import os
 import shutil
 import sys
-import time
 
 import pytest
 
@@ -80,11 +79,11 @@ def test_a_silent_name_server_delays_nothing(net, names, start):
     names.set({"silent": True})
     edged = start()
     until(lambda: "endpoint" in edged.show("show", "tunnels")[0]["peers"][0]["why"], 30, "the reason to be shown")
-    began = time.monotonic()
     text = edged.read().replace("address: 198.18.88.1/24\n", "address: 198.18.88.1/24\n    mtu: 1380\n")
-    edged.apply(text)
-    edged.show("status")
-    assert time.monotonic() - began < 2, "one question to the name server takes longer"
+    edged.write(text)
+    # One question to that name server takes four seconds.
+    edged.post("/v1/apply", {}, timeout=3)
+    edged.get("/v1/status", timeout=3)
 
 
 def test_a_name_that_comes_later_is_used(net, names, start):

@@ -157,6 +157,8 @@ static void test_everything(void **context)
 		{"https", "ingress", "proxy", 1000, 12, UINT64_MAX, 0, 0, 11, 3, 77, 2, 3},
 		{"http", "ingress", "kernel", 5, 1, 0, 500, 40000, 0, 0, 0, 0, 3}};
 	static const struct metrics_backend backends[] = {{"k8s-1", 30443, true}, {"k8s-1", 30080, false}};
+	static const struct metrics_peer peers[] = {{"wg0", "k8s-3", true, NULL, 1700000000, 12, 34},
+						    {"wg0", "far", false, "receive", 0, 0, 0}};
 	static const struct metrics_node nodes[] = {{"k8s-1", true, false}, {"k8s-2", false, true}};
 	static const struct metrics_rule rules[] = {{"ping", "accept", 5, 300, 2}, {"no-smtp", "reject", 7, 420, 0}};
 	static const struct metrics_drop drops[] = {{"default", 99, 5940}, {"blocklist-abuse", 6, 360}};
@@ -165,7 +167,8 @@ static void test_everything(void **context)
 		.version = "0.1.0", .revision = 7, .applied_at = 1714564800, .pending = true, .pending_deadline = 1714564860,
 		.in_sync = true, .warnings = 2, .started_at = 1714560000, .cpu_seconds = 1.25, .resident_bytes = 9 << 20,
 		.open_fds = 30, .repairs = 1, .forwards = forwards, .forward_count = COUNT(forwards), .backends = backends,
-		.backend_count = COUNT(backends), .nodes = nodes, .node_count = COUNT(nodes), .rules = rules,
+		.backend_count = COUNT(backends), .nodes = nodes, .node_count = COUNT(nodes), .rules = rules, .peers = peers,
+		.peer_count = COUNT(peers),
 		.rule_count = COUNT(rules), .drops = drops, .drop_count = COUNT(drops), .roles = roles,
 		.role_count = COUNT(roles), .operator_bans = 3, .packet_bans = 4};
 	char *text = render(&metrics);
@@ -192,6 +195,10 @@ static void test_everything(void **context)
 		"edged_rule_limited_packets_total{rule=\"ping\",action=\"accept\"} 2",
 		"edged_dropped_packets_total{reason=\"default\"} 99",
 		"edged_dropped_bytes_total{reason=\"blocklist-abuse\"} 360",
+		"edged_tunnel_peer_up{tunnel=\"wg0\",peer=\"k8s-3\",check=\"\"} 1",
+		"edged_tunnel_peer_up{tunnel=\"wg0\",peer=\"far\",check=\"receive\"} 0",
+		"edged_tunnel_handshake_timestamp_seconds{tunnel=\"wg0\",peer=\"k8s-3\"} 1700000000",
+		"edged_tunnel_sent_bytes_total{tunnel=\"wg0\",peer=\"k8s-3\"} 34",
 		"edged_bans{by=\"operator\"} 3",
 		"edged_bans{by=\"limit\"} 4",
 		"edged_role_running{role=\"proxy\",index=\"1\"} 0",
