@@ -188,29 +188,20 @@ void answer_confirm(struct server *server, struct request *request)
 		respond_json(server, request->id, 200, json_pack("{s:i}", "revision", (int)revision));
 }
 
-/* The newest revision that came into force before the current one. */
-static uint32_t revision_before(struct server *server, struct arena *arena)
+/* Never one that nobody confirmed: that may be what locked the operator out. */
+static uint32_t revision_before(struct server *server)
 {
 	struct history_pending pending;
-	if (history_pending(server->history, &pending))
-		return pending.previous;
-	struct history_meta *list;
-	size_t count;
-	if (history_list(server->history, arena, &list, &count) < 0)
-		return 0;
-	for (size_t i = 0; i < count; i++)
-		if (list[i].revision < server->revision)
-			return list[i].revision;
-	return 0;
+	return history_pending(server->history, &pending) ? pending.previous : history_before(server->history);
 }
 
 void answer_rollback(struct server *server, struct request *request)
 {
 	json_t *to = json_object_get(request->body, "to");
 	const char *message = json_string_value(json_object_get(request->body, "message"));
-	json_int_t wanted = json_is_integer(to) ? json_integer_value(to) : revision_before(server, request->arena);
+	json_int_t wanted = json_is_integer(to) ? json_integer_value(to) : revision_before(server);
 	if (wanted < 1 || wanted > UINT32_MAX) {
-		respond_error(server, request->id, 404, NULL, "there is no revision before %u (see `edgectl history`)",
+		respond_error(server, request->id, 404, NULL, "which revision was in force before %u is not known: name one (`edgectl history`)",
 			      server->revision);
 		return;
 	}

@@ -27,6 +27,7 @@ struct history {
 	struct entry *entries; /* ascending */
 	size_t count, capacity;
 	uint32_t committed, highest; /* highest: of all numbers seen */
+	uint32_t before;             /* the committed one before that; 0: not known */
 	bool has_pending;
 	struct history_pending pending;
 };
@@ -176,11 +177,14 @@ static int read_committed(struct history *history, uint32_t *ret_revision)
 	int r = read_record(history, "committed", &json);
 	if (r < 0 || !json)
 		return r;
-	json_int_t revision;
-	if (json_unpack(json, "{s:I}", "revision", &revision) == 0 && revision > 0 && revision < UINT32_MAX)
+	json_int_t revision, before = 0;
+	if (json_unpack(json, "{s:I, s?I}", "revision", &revision, "before", &before) == 0 && revision > 0 &&
+	    revision < UINT32_MAX && before >= 0 && before < UINT32_MAX) {
 		*ret_revision = (uint32_t)revision;
-	else
+		history->before = (uint32_t)before;
+	} else {
 		log_error("history", "%s/committed is passed over: it is damaged", history->dir);
+	}
 	json_decref(json);
 	return 0;
 }
@@ -325,7 +329,7 @@ static void prune(struct history *history)
 		uint32_t revision = history->entries[i].revision;
 		char name[REVISION_NAME_MAX];
 		revision_name(revision, name);
-		bool needed = revision == history->committed ||
+		bool needed = revision == history->committed || revision == history->before ||
 			      (history->has_pending && (revision == history->pending.revision ||
 							revision == history->pending.previous));
 		int r = needed ? -EBUSY : store_remove_folder(history->revisions, name);
@@ -347,10 +351,13 @@ int history_commit(struct history *history, uint32_t revision, struct arena *are
 	const struct entry *entry = find(history, revision);
 	if (!entry || entry->damaged)
 		return history_fail(arena, ret_error, -ENOENT, "cannot commit revision %u", revision);
-	int r = write_record(history, "committed", json_pack("{s:I}", "revision", (json_int_t)revision));
+	uint32_t before = revision == history->committed ? history->before : history->committed;
+	int r = write_record(history, "committed", json_pack("{s:I, s:I}", "revision", (json_int_t)revision, "before",
+							     (json_int_t)before));
 	if (r < 0)
 		return history_fail(arena, ret_error, r, "cannot commit revision %u", revision);
 	history->committed = revision;
+	history->before = before;
 	if (history->has_pending && history->pending.revision == revision) {
 		history->has_pending = false;
 		/* Left behind it means nothing, since that revision is committed. */
@@ -370,6 +377,12 @@ uint32_t history_committed(const struct history *history)
 bool history_is_new(const struct history *history)
 {
 	return history->highest == 0;
+}
+
+uint32_t history_before(const struct history *history)
+{
+	const struct entry *entry = history->before ? find(history, history->before) : NULL;
+	return entry && !entry->damaged ? entry->revision : 0;
 }
 
 void history_discard(struct history *history, uint32_t revision)

@@ -44,6 +44,8 @@ int history_add(struct history *history, const struct source_file *files, size_t
 int history_commit(struct history *history, uint32_t revision, struct arena *arena, const char **ret_error);
 /* 0: none is committed yet. */
 uint32_t history_committed(const struct history *history);
+/* The one that was committed before it, never one whose confirmation did not come. 0: not known. */
+uint32_t history_before(const struct history *history);
 /* There never was a revision, not even one that is damaged now. */
 bool history_is_new(const struct history *history);
 /* A revision that did not come into force: it and a pending record of it go away. */

@@ -45,6 +45,23 @@ def test_the_path_is_cut_and_comes_back(running):
     assert_good(net, edged, before)
 
 
+def test_rollback_never_goes_to_what_nobody_confirmed(running):
+    net, edged = running
+    edged.write(LOCKED_OUT)
+    edged.ctl("apply", "--confirm-within", "1s")
+    until(lambda: edged.get("/v1/status")["pending"] is None, 5)
+    edged.write(edged.read() + "# the next one\n")
+    edged.ctl("apply")
+    edged.ctl("rollback")
+    assert may_manage(net) and edged.read() != LOCKED_OUT
+    edged.write(LOCKED_OUT)
+    edged.ctl("apply", "--confirm-within", "60s")
+    edged.ctl("rollback")
+    assert may_manage(net)
+    edged.ctl("rollback")
+    assert may_manage(net) and edged.read() != LOCKED_OUT
+
+
 def test_confirmed_it_stays(running):
     net, edged = running
     edged.write(LOCKED_OUT)

@@ -200,6 +200,7 @@ static void test_pending(void **state)
 	assert_int_equal(pending.revision, second);
 	assert_int_equal(pending.previous, first);
 	assert_int_equal(history_committed(fixture->history), first);
+	assert_int_equal(history_before(fixture->history), 0);
 	assert_in_range(history_pending_seconds_left(&pending), 50, 60);
 	/* The wall clock does not count, another boot does. */
 	pending.deadline = 0;
@@ -221,6 +222,9 @@ static void test_pending(void **state)
 	reopen(fixture);
 	assert_false(history_pending(fixture->history, &pending));
 	assert_int_equal(history_committed(fixture->history), second);
+	assert_int_equal(history_before(fixture->history), first);
+	commit(fixture, second);
+	assert_int_equal(history_before(fixture->history), first);
 	/* Discarded: the record goes too. */
 	uint32_t third = add(fixture, "three");
 	assert_int_equal(history_set_pending(fixture->history, third, 60, fixture->arena, &error), 0);
