@@ -2,9 +2,9 @@
 # To add a package, add its name here: `make deps` installs only what is missing.
 DEPS_BUILD := gcc libc6-dev pkg-config libnftnl-dev libmnl-dev libnetfilter-conntrack-dev libyaml-dev libjansson-dev \
 	libevent-dev libssl-dev libcurl4-openssl-dev libsystemd-dev libcap-dev libqrencode-dev libbpf-dev bpftool clang llvm \
-	libcmocka-dev
+	libcmocka-dev wireguard-tools
 DEPS_LAB := nftables conntrack iproute2 iputils-ping nginx-light|nginx libnginx-mod-stream haproxy curl openssl \
-	wireguard-tools wireguard-go tcpdump socat procps util-linux mount jq python3
+	wireguard-go tcpdump socat procps util-linux mount jq python3
 DEPS_TEST := python3-pytest python3-yaml python3-jsonschema python3-scapy libclang-rt-dev valgrind cppcheck clang-tidy \
 	binutils git zsh fish
 DEPS_BENCH := wrk iperf3
