@@ -122,11 +122,15 @@ static void reply_applied(struct server *server, struct request *request, const 
 		respond_error(server, request->id, result->status, diags, "%s", result->error);
 		return;
 	}
+	json_t *warnings = show_diags(diags, DIAG_WARNING);
+	if (result->folder_error)
+		json_array_append_new(warnings, json_sprintf("%s; the next `edgectl apply` would bring those back",
+							     result->folder_error));
 	respond_json(server, request->id, 200,
 		     json_pack("{s:i, s:b, s:o, s:I, s:o, s:o, s:{s:I, s:I, s:I, s:I}}", "revision",
 			       (int)result->revision, "changed", result->changed, "summary",
 			       text_list(result->summary, result->summary_count), "steps",
-			       (json_int_t)result->report.step_count, "warnings", show_diags(diags, DIAG_WARNING),
+			       (json_int_t)result->report.step_count, "warnings", warnings,
 			       "pending", pending_json(server), "took_ms", "load", (json_int_t)result->load_ms, "diff",
 			       (json_int_t)result->report.diff_ms, "commit", (json_int_t)result->report.commit_ms,
 			       "verify", (json_int_t)result->report.verify_ms));
@@ -201,7 +205,8 @@ void answer_rollback(struct server *server, struct request *request)
 	const char *message = json_string_value(json_object_get(request->body, "message"));
 	json_int_t wanted = json_is_integer(to) ? json_integer_value(to) : revision_before(server);
 	if (wanted < 1 || wanted > UINT32_MAX) {
-		respond_error(server, request->id, 404, NULL, "which revision was in force before %u is not known: name one (`edgectl history`)",
+		respond_error(server, request->id, 404, NULL,
+			      "which revision was in force before %u is not known: name one (`edgectl history`)",
 			      server->revision);
 		return;
 	}

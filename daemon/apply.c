@@ -181,12 +181,16 @@ void apply_summarise(const struct model *before, const struct model *after, stru
 }
 
 /* What is in force also lies in the configuration folder; the revision has it in any case. */
-static void write_folder(struct server *server, const struct source_files *files, struct arena *arena)
+static void write_folder(struct server *server, const struct source_files *files, uint32_t revision,
+			 struct arena *arena, struct apply_result *result)
 {
 	const char *error = NULL;
-	if (folder_write(server->options.config, files->items, files->count, arena, &error) < 0)
-		log_error("apply", "the configuration folder does not show revision %u: %s", server->revision,
-			  error ? error : "out of memory");
+	if (folder_write(server->options.config, files->items, files->count, arena, &error) == 0)
+		return;
+	const char *text = arena_printf(arena, "the configuration folder does not show revision %u: %s", revision,
+					error ? error : "out of memory");
+	result->folder_error = text ? text : "out of memory";
+	log_error("apply", "%s", result->folder_error);
 }
 
 /* The very files of the revision in force? Then there is no new one to make. */
@@ -221,7 +225,7 @@ static void apply_again(struct server *server, const struct apply_request *reque
 	}
 	remember_warnings(server, diags);
 	if (request->write_folder)
-		write_folder(server, files, arena);
+		write_folder(server, files, server->revision, arena, result);
 	result->revision = server->revision;
 	result->status = 200;
 }
@@ -258,7 +262,7 @@ static void settle(struct server *server, const struct apply_request *request, c
 			  revision, error ? error : strerror(-r));
 	server->revision = revision;
 	if (request->write_folder)
-		write_folder(server, files, arena);
+		write_folder(server, files, revision, arena, result);
 	server_set_timers(server);
 	if (request->confirm_seconds && (r = guard_start(&server->options)) < 0)
 		log_warning("apply", "no guard watches the deadline beside this process: %s", strerror(-r));
@@ -350,7 +354,7 @@ static int bring_up_revision(struct server *server, uint32_t revision, struct ar
 		return r;
 	}
 	if (rewrite)
-		write_folder(server, &files, arena);
+		write_folder(server, &files, revision, arena, &result);
 	server->revision = revision;
 	remember_warnings(server, &diags);
 	log_info("apply", "revision %u is in force, %zu steps", revision, result.report.step_count);

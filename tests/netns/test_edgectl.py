@@ -1,5 +1,6 @@
 """edgectl against a running edged: what an operator does in a day."""
 import json
+import os
 
 import yaml
 
@@ -67,6 +68,18 @@ def test_pending_and_back(start):
     edged.ctl("rollback")
     assert "listen: 80\n" in edged.read()
     assert edged.ctl("confirm", check=False).returncode == 1
+
+
+def test_a_folder_that_cannot_be_written_is_told(start):
+    edged = start()
+    edged.ctl("forward", "set", "http", "listen=8080")
+    os.rename(edged.config, edged.config + ".away")
+    os.mkdir(edged.config)
+    said = edged.ctl("rollback", "1")
+    assert "revision 3 is in force" in said.stdout
+    assert "the configuration folder does not show revision 3" in said.stdout + said.stderr
+    os.rmdir(edged.config)
+    assert "configuration folder" not in edged.ctl("rollback", "1").stdout and "listen: 80\n" in edged.read()
 
 
 def test_apply_of_a_folder_elsewhere(start, tmp_path):
