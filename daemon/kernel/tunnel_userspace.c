@@ -224,7 +224,7 @@ static int spawn(const char *device, int *ret_alive)
 
 int userspace_start(const char *device)
 {
-	int alive, r = spawn(device, &alive);
+	int alive = -1, r = spawn(device, &alive);
 	if (r < 0)
 		return r;
 	int64_t deadline = now_ms() + START_MS;

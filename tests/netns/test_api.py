@@ -471,9 +471,14 @@ def openssl(folder, *args):
     subprocess.run(["openssl", *args], cwd=folder, check=True, capture_output=True)
 
 
+# What Python 3.13 wants to see in a certificate.
+LEAF = "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+
+
 def make_ca(folder, name):
     openssl(folder, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-            "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}")
+            "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}", "-addext",
+            "keyUsage=critical,keyCertSign,cRLSign")
 
 
 def make_request(folder, name, subject=None):
@@ -483,15 +488,17 @@ def make_request(folder, name, subject=None):
 
 def make_certificate(folder, ca, name, subject=None):
     make_request(folder, name, subject)
+    (folder / "leaf.conf").write_text(LEAF)
     openssl(folder, "x509", "-req", "-in", f"{name}.csr", "-CA", f"{ca}.pem", "-CAkey", f"{ca}.key", "-CAcreateserial",
-            "-days", "2", "-out", f"{name}.pem")
+            "-days", "2", "-extfile", "leaf.conf", "-out", f"{name}.pem")
 
 
 def make_expired(folder, ca, name, subject):
     """Only `openssl ca` takes dates in every version."""
     make_request(folder, name, subject)
     (folder / "ca.conf").write_text("[ca]\ndefault_ca=d\n[d]\ndatabase=index\nserial=serial\nnew_certs_dir=.\n"
-                                    "default_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n")
+                                    "default_md=sha256\npolicy=p\nx509_extensions=x\n[p]\ncommonName=supplied\n"
+                                    "[x]\n" + LEAF)
     (folder / "index").write_text("")
     (folder / "serial").write_text("77\n")
     openssl(folder, "ca", "-batch", "-config", "ca.conf", "-in", f"{name}.csr", "-cert", f"{ca}.pem", "-keyfile",
