@@ -1,11 +1,15 @@
 # Benchmarks: tables, not timed tests. ROUNDS=n for more or fewer rounds.
-bench: bench-forwarder bench-apply
+bench: bench-planes bench-forwarder bench-apply
 
 bench-forwarder: deps
 	@$(MAKE) --no-print-directory --silent -j$$(nproc) tools
 	@/usr/bin/python3 -B tests/bench/forwarder.py $(if $(ROUNDS),--rounds $(ROUNDS))
 
+bench-planes: deps
+	@$(MAKE) --no-print-directory --silent -j$$(nproc) all tools
+	@/usr/bin/python3 -B tests/bench/planes.py --svg docs/benchmarks.svg $(if $(ROUNDS),--rounds $(ROUNDS))
+
 bench-apply: deps
 	@$(MAKE) --no-print-directory --silent -j$$(nproc) all
 	@/usr/bin/python3 -B tests/bench/apply.py $(ROUNDS)
-.PHONY: bench bench-forwarder bench-apply
+.PHONY: bench bench-planes bench-forwarder bench-apply

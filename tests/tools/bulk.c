@@ -2,6 +2,7 @@
  * and recv through one buffer, as most programs do; never splice or sendfile.
  *
  *   bulk serve PORT                       strips a PROXY header; then "u" sinks, "d" sends until the client leaves
+ *   bulk serve PORT plain                 the same, without a header
  *   bulk up|down ADDRESS PORT STREAMS SECONDS    prints bytes per second, the first fifth of the time left out */
 #include <arpa/inet.h>
 #include <err.h>
@@ -20,6 +21,7 @@
 #define BLOCK (256u << 10)
 
 static atomic_ullong moved;
+static bool plain; /* no header comes first */
 
 static bool read_exactly(int fd, uint8_t *data, size_t length)
 {
@@ -57,7 +59,7 @@ static void *serve_one(void *argument)
 {
 	int fd = (int)(intptr_t)argument;
 	uint8_t way;
-	if (skip_header(fd) && read_exactly(fd, &way, 1))
+	if ((plain || skip_header(fd)) && read_exactly(fd, &way, 1))
 		move(fd, way == 'd');
 	close(fd);
 	return NULL;
@@ -108,10 +110,11 @@ static unsigned long long sleep_and_read(double seconds)
 
 int main(int argc, char **argv)
 {
-	if (argc == 3 && strcmp(argv[1], "serve") == 0)
+	plain = argc == 4 && strcmp(argv[3], "plain") == 0;
+	if ((argc == 3 || plain) && strcmp(argv[1], "serve") == 0)
 		return serve((uint16_t)atoi(argv[2]));
 	if (argc != 6)
-		errx(2, "usage: bulk serve PORT | bulk up|down ADDRESS PORT STREAMS SECONDS");
+		errx(2, "usage: bulk serve PORT [plain] | bulk up|down ADDRESS PORT STREAMS SECONDS");
 	struct stream stream = {.up = strcmp(argv[1], "up") == 0,
 				.address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[3]))}};
 	double seconds = atof(argv[5]);
