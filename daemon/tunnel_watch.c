@@ -10,13 +10,22 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LOOK_SECONDS 2
+#define LOOK_SECONDS 2u
+#define WAIT_MOST 30u
 #define NAME_MOST 255 /* of a host: RFC 1035 section 2.3.4 */
 
 struct tunnel_watch {
 	struct event *netlink, *look;
 	char *error;
+	uint64_t wait, again_at; /* seconds: while one cannot be had, the whole is not gone through again and again */
 };
+
+static void refresh(struct server *server)
+{
+	const struct tunnel_watch *watch = server->tunnel_watch;
+	if (!watch->error || server_now() >= watch->again_at)
+		server_refresh_soon(server);
+}
 
 static void on_netlink(evutil_socket_t fd, short what, void *context)
 {
@@ -24,7 +33,7 @@ static void on_netlink(evutil_socket_t fd, short what, void *context)
 	struct server *server = context;
 	/* Our own changes are told too: the diff decides. */
 	if (tunnel_monitor_read(fd, engine_tunnels(server->engine, false)) && engine_tunnels_differ(server->engine))
-		server_refresh_soon(server);
+		refresh(server);
 }
 
 static void ask(void *context, const char *name)
@@ -71,7 +80,7 @@ static void on_look(evutil_socket_t fd, short what, void *context)
 	differ |= tunnels_judge(server->tunnels, model, seen, server_now());
 	tunnel_watch_ask(server);
 	if (differ)
-		server_refresh_soon(server);
+		refresh(server);
 }
 
 static int make_events(struct server *server, struct tunnel_watch *watch)
@@ -125,9 +134,11 @@ void tunnel_watch_tell(struct server *server, const char *error)
 	struct tunnel_watch *watch = server->tunnel_watch;
 	tunnels_note(server->tunnels, engine_model(server->engine), engine_tunnels(server->engine, false));
 	if (error && (!watch->error || strcmp(watch->error, error) != 0))
-		log_error("tunnel", "%s; trying again every %d seconds", error, LOOK_SECONDS);
+		log_error("tunnel", "%s; it is tried again", error);
 	if (!error && watch->error)
 		log_info("tunnel", "all tunnels are as configured again");
+	watch->wait = !error ? 0 : watch->wait * 2 > WAIT_MOST ? WAIT_MOST : watch->wait ? watch->wait * 2 : LOOK_SECONDS;
+	watch->again_at = server_now() + watch->wait;
 	free(watch->error);
 	watch->error = error ? strdup(error) : NULL;
 }

@@ -2,6 +2,7 @@
 import base64
 import json
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -186,6 +187,15 @@ def test_a_restart_adopts_and_a_killed_backend_is_started_again(net, start):
               "a new wireguard-go with the same configuration")
     until(lambda: edge_wg(edged)["peers"][EXAMPLE_PEER]["handshake"] > 0, 20, "the peer to come back by itself")
     assert peer.show()["peers"][before["public_key"]]["received"] > 0
+
+
+def test_a_backend_that_hangs_is_replaced_and_holds_up_nobody(wide):
+    if not backends(wide):
+        pytest.skip("the kernel's WireGuard does not hang")
+    before, (pid,) = view(wide), backends(wide)
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: backends(wide) not in ([pid], []), 20, "another process")
+    until(lambda: view(wide) == before and not planned(wide), 10)
 
 
 def test_what_cannot_be_had_fails_the_apply_and_names_the_line(wide):
