@@ -8,16 +8,15 @@ set -eu
 
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
-# The archives' addresses, as apt has them: "Debian" and "Debian-Security".
+# The archives' addresses, as apt is set up; needs no lists. archive "": the main one, archive -security: that one.
 archive() {
-	apt-get indextargets --format '$(REPO_URI) $(CODENAME) $(COMPONENT)' 'Created-By: Packages' |
-		awk -v security="$1" '$3 == "main" && $2 ~ /^[a-z]+(-security|-updates)?$/ &&
-			($2 ~ /-security$/) == security { print $1; exit }'
+	apt-get --print-uris update 2>/dev/null |
+		sed -n "s#^'\(.*/\)dists/[a-z]*$1/InRelease'.*#\1#p" | grep '/debian' | head -n 1
 }
 
 sources() {
-	main=$(archive 0)
-	security=$(archive 1)
+	main=$(archive "")
+	security=$(archive -security)
 	[ -n "$main" ] || { echo "suite.sh: apt has no Debian archive set up" >&2; exit 1; }
 	printf 'Types: deb\nURIs: %s\nSuites: %s %s-updates\nComponents: main\nSigned-By: %s\n' \
 		"$main" "$1" "$1" "$keyring"
