@@ -154,6 +154,7 @@ static __attribute__((noinline)) struct flow *flow_derive(struct __sk_buff *skb,
 	if (flow_enter(skb, work, key, &flow))
 		return NULL;
 	count(FLOW_DERIVED);
+	suspect_all();
 	return bpf_map_lookup_elem(&flows, key);
 }
 

@@ -249,8 +249,12 @@ static __always_inline int node_ack(struct __sk_buff *skb, struct segment *s, st
 		if ((__s32)ahead < 0)
 			return TC_ACT_OK;
 		if (ahead >= by.length) {
-			if (!flow->acked)
+			if (!flow->acked) {
 				flow->acked = 1;
+				/* It says nothing but that the header arrived: the client has sent nothing that it could be for. */
+				if (ahead == by.length && segment_bare(s))
+					return TC_ACT_SHOT;
+			}
 			if (ahead > PAST)
 				flow->past = 1;
 		} else if (flow->sent && !flow->acked && segment_bare(s)) {
@@ -286,7 +290,8 @@ WIRE_CALL int node_reset(struct __sk_buff *skb, const struct segment *s, struct 
 	return 1;
 }
 
-/* No entry: nothing of ours, or it was lost. */
+/* No entry: nothing of ours, or it was lost. Only asked where that can be: a look-up for each segment that has nothing to
+ * do with headers is dear, and the client's next segment would find out, too. */
 WIRE_CALL int node_unknown(struct __sk_buff *skb, const struct segment *s)
 {
 	struct work *work = work_here();
@@ -357,6 +362,8 @@ static __always_inline int from_node(struct __sk_buff *skb, int link)
 		return s.flags & TCP_ACK ? flow_begin(skb, &s) : TC_ACT_OK;
 	struct flow *flow = flow_find(&s.key);
 	if (!flow) {
+		if (!suspect())
+			return TC_ACT_OK;
 		int found = node_unknown(skb, &s);
 		if (found != 1)
 			return found;

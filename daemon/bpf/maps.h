@@ -33,7 +33,7 @@ struct {
 /* enum flow_usage. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 2);
+	__uint(max_entries, FLOW_USAGES);
 	__type(key, __u32);
 	__type(value, __u32);
 } usage SEC(".maps");
@@ -80,6 +80,19 @@ static __always_inline void count(__u32 which)
 	__u64 *counter = bpf_map_lookup_elem(&counters, &which);
 	if (counter)
 		*counter += 1;
+}
+
+static __always_inline int suspect(void)
+{
+	__u32 index = FLOW_SUSPECT, *value = bpf_map_lookup_elem(&usage, &index);
+	return value && *value;
+}
+
+static __always_inline void suspect_all(void)
+{
+	__u32 index = FLOW_SUSPECT, *value = bpf_map_lookup_elem(&usage, &index);
+	if (value && !*value)
+		*value = 1;
 }
 
 static __always_inline void usage_add(__s32 number)

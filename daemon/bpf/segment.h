@@ -153,11 +153,8 @@ static __always_inline int network_read(struct __sk_buff *skb, int link, int fro
 	return 0;
 }
 
-static __always_inline int segment_read(struct __sk_buff *skb, int link, int from_node, struct segment *s)
+static __always_inline int linear_read(struct __sk_buff *skb, int link, int from_node, struct segment *s)
 {
-	__u32 linear = skb->data_end - skb->data;
-	if (linear < skb->len && linear < LINEAR)
-		bpf_skb_pull_data(skb, skb->len < LINEAR ? skb->len : LINEAR);
 	int found = network_read(skb, link, from_node, s);
 	if (found <= 0)
 		return found < 0 ? SEGMENT_BROKEN : SEGMENT_OTHER;
@@ -187,4 +184,16 @@ static __always_inline int segment_read(struct __sk_buff *skb, int link, int fro
 	s->key.node_port = from_node ? tcp->source : tcp->destination;
 	s->key.peer_port = from_node ? tcp->destination : tcp->source;
 	return SEGMENT_TCP;
+}
+
+/* Nearly always all headers are in the linear part; only where they are not is more pulled into it, which copies. */
+static __always_inline int segment_read(struct __sk_buff *skb, int link, int from_node, struct segment *s)
+{
+	int kind = linear_read(skb, link, from_node, s);
+	if (kind != SEGMENT_BROKEN || skb->data_end - skb->data >= skb->len)
+		return kind;
+	if (bpf_skb_pull_data(skb, skb->len < LINEAR ? skb->len : LINEAR))
+		return kind;
+	s->fragment = 0;
+	return linear_read(skb, link, from_node, s);
 }

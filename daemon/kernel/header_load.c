@@ -81,6 +81,13 @@ static __u32 room_for_flows(void)
 	return most < ROOM_LEAST / 2 ? ROOM_LEAST : (__u32)most * 2;
 }
 
+/* New maps, though conntrack has entries: some may be of flows that had an entry in older maps. */
+static bool flows_may_live(void)
+{
+	char value[SYSCTL_VALUE_MAX];
+	return sysctl_read("net.netfilter.nf_conntrack_count", value) < 0 || strtoul(value, NULL, 10) > 0;
+}
+
 static void maps_of(struct header_bpf *programs, struct bpf_map *maps[HEADER_MAPS])
 {
 	maps[HEADER_MAP_FLOWS] = programs->maps.flows;
@@ -121,8 +128,9 @@ static bool adopt_maps(const char *folder, struct bpf_map *maps[HEADER_MAPS])
 static int pin_maps(const char *folder, struct bpf_map *maps[HEADER_MAPS], __u32 room)
 {
 	char path[PATH_MAX];
-	__u32 index = FLOW_ROOM;
-	if (bpf_map_update_elem(bpf_map__fd(maps[HEADER_MAP_USAGE]), &index, &room, BPF_ANY) < 0)
+	__u32 room_index = FLOW_ROOM, suspect_index = FLOW_SUSPECT, suspect = flows_may_live();
+	if (bpf_map_update_elem(bpf_map__fd(maps[HEADER_MAP_USAGE]), &room_index, &room, BPF_ANY) < 0 ||
+	    bpf_map_update_elem(bpf_map__fd(maps[HEADER_MAP_USAGE]), &suspect_index, &suspect, BPF_ANY) < 0)
 		return -errno;
 	for (int i = 0; i < HEADER_MAPS; i++) {
 		int r = header_pin_path(folder, header_map_names[i], HEADER_MAP_SUFFIX, path);

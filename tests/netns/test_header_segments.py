@@ -51,6 +51,15 @@ def test_bare_ack_carries_the_header(talk):
     talk.nothing_at_node()
 
 
+def test_acknowledgement_of_the_header_alone_stays_here(talk):
+    """The client has sent nothing that it could be for. A second one (the answer to a probe) passes."""
+    talk.open(acknowledged=False)
+    talk.to_client(ack=talk.length)
+    talk.nothing_at_client()
+    talk.to_client(ack=talk.length)
+    talk.at_client(ack=0)
+
+
 def test_first_data_follows_the_header_without_a_second_one(talk):
     talk.open(acknowledged=False)
     talk.to_node(payload=b"GET /")
@@ -248,9 +257,10 @@ def test_keep_alive_probe_before_data(talk, garbage):
     talk.to_node(seq=-1, payload=garbage)
     talk.at_node(seq=-1, payload=garbage)
     talk.to_client(ack=talk.length)
-    talk.at_client(ack=0)
     talk.to_node(seq=-1, payload=garbage)
     talk.at_node(seq=talk.length - 1, payload=garbage)
+    talk.to_client(ack=talk.length)
+    talk.at_client(ack=0)
     talk.nothing_at_node()
 
 

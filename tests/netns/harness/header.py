@@ -57,10 +57,10 @@ def tool(*args, space=None):
     return result.stdout
 
 
-def load(runtime, room=None):
+def load(runtime, room=None, space=None):
     """The loader, as it is started before main; with room: for so many flows only."""
     if room:
-        tool("load", runtime, room)
+        tool("load", runtime, room, space=space)
         return
     log = os.path.join(runtime, "loader.log")
     with open(log, "ab") as output:

@@ -83,5 +83,4 @@ class Talk:
             self.at_node(seq=0, ack=0, flags=ACK | PSH, payload=self.header)
         if acknowledged:
             self.to_client(ack=len(self.header))
-            self.at_client(ack=0)
         return self
