@@ -65,8 +65,8 @@ static void dispatch_map(struct build *b, const struct dispatch *dispatch, enum 
 		const struct forward *forward = &model->forwards[i];
 		if (forward->listen_address.family != family || !dispatch->wanted(b, forward))
 			continue;
-		char *chain = build_name(b, "%s-%s%s", dispatch->chain, forward->name,
-					 dispatch->past_gate && forward->from_count ? "-in" : "");
+		bool gated = dispatch->gated && forward->from_count;
+		char *chain = build_name(b, "%s-%s", gated ? dispatch->gated : dispatch->chain, forward->name);
 		for (size_t j = 0; j < forward->port_count; j++) {
 			for (uint32_t port = forward->ports[j].first; port <= forward->ports[j].last; port++) {
 				struct element *element = &elements[count++];
@@ -165,9 +165,9 @@ static bool wanted_watch(const struct build *b, const struct forward *forward)
 	return forward->limits.ban != 0;
 }
 
-static const struct dispatch listen_dispatch = {"listen", "fwd", VERDICT_JUMP, wanted_listen, false};
-static const struct dispatch nat_dispatch = {"nat", "nat", VERDICT_JUMP, wanted_nat, false};
-static const struct dispatch watch_dispatch = {"watch", "watch", VERDICT_JUMP, wanted_watch, false};
+static const struct dispatch listen_dispatch = {"listen", "fwd", VERDICT_JUMP, wanted_listen, NULL};
+static const struct dispatch nat_dispatch = {"nat", "nat", VERDICT_JUMP, wanted_nat, NULL};
+static const struct dispatch watch_dispatch = {"watch", "watch", VERDICT_JUMP, wanted_watch, NULL};
 
 void dispatch_listen(struct build *b, struct chain_build *chain)
 {

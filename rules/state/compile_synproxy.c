@@ -150,14 +150,44 @@ static bool wanted_nat(const struct build *b, const struct forward *forward)
 		compile_plane(b->model, b->run, forward, FAMILY_V6).plane == PLANE_KERNEL);
 }
 
-/* In the output hooks nobody knows where a packet came from: `from` was asked at the client's SYN. */
-static const struct dispatch proven_dispatch = {"proven", "syn", VERDICT_JUMP, may_synproxy, false};
-static const struct dispatch nat_dispatch = {"proven-nat", "nat", VERDICT_JUMP, wanted_nat, true};
+static const struct dispatch proven_dispatch = {"proven", "syn", VERDICT_JUMP, may_synproxy, "gate"};
+static const struct dispatch nat_dispatch = {"proven-nat", "nat", VERDICT_JUMP, wanted_nat, "natgate"};
+
+/* `from` once more, where no packet says which device it came by: whoever has a cookie came from wan. */
+static void gate(struct build *b, const struct forward *forward, const char *prefix, const char *target)
+{
+	struct chain_build *chain = build_chain(b, build_name(b, "%s-%s", prefix, forward->name));
+	for (size_t i = 0; i < forward->from_count; i++) {
+		const struct place *place = &forward->from[i];
+		bool anybody = place->kind == PLACE_WAN || place->kind == PLACE_ANY;
+		bool lists = place->kind == PLACE_BLOCKLIST;
+		if (!anybody && !lists && place->kind != PLACE_PREFIX)
+			continue;
+		for (size_t f = 0; f < (lists ? 2 : 1); f++) {
+			if (!anybody && !match_from(b, place, lists ? families[f] : FAMILY_NONE))
+				continue;
+			rule_verdict(b, chain, VERDICT_GOTO, target, place->at, "");
+		}
+	}
+}
+
+static void gates(struct build *b)
+{
+	for (size_t i = 0; i < b->model->forward_count; i++) {
+		const struct forward *forward = &b->model->forwards[i];
+		if (!forward->from_count || !may_synproxy(b, forward))
+			continue;
+		gate(b, forward, proven_dispatch.gated, build_name(b, "syn-%s", forward->name));
+		if (wanted_nat(b, forward))
+			gate(b, forward, nat_dispatch.gated, build_name(b, "nat-%s-in", forward->name));
+	}
+}
 
 void compile_synproxy_output(struct build *b)
 {
 	if (!any(b))
 		return;
+	gates(b);
 	compile_dispatch_maps(b, &proven_dispatch);
 	compile_dispatch_maps(b, &nat_dispatch);
 	struct chain_build *proven = build_chain(b, "proven");

@@ -62,7 +62,7 @@ struct dispatch {
 	const char *chain; /* prefix of the target chains */
 	enum verdict_kind verdict;
 	bool (*wanted)(const struct build *b, const struct forward *forward);
-	bool past_gate; /* to what lies behind the question where a packet came from */
+	const char *gated; /* another prefix for forwards that ask where a packet came from; NULL: the same */
 };
 void compile_dispatch_maps(struct build *b, const struct dispatch *dispatch);
 void compile_dispatch_rules(struct build *b, struct chain_build *chain, const struct dispatch *dispatch, bool zone_self_only);

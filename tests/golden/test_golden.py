@@ -41,6 +41,10 @@ def edge(root):
             edged = Edged(space, folder, file.read(), supervised=False)
         edged.write(BLOCKLIST, "bad.txt")
         edged.start()
+        # The header programs stay attached once they are: from here on the set of their devices is the same.
+        with open(f"{HERE}/21-header.yaml") as file:
+            edged.apply(file.read())
+        edged.wait_plane("kernel")
         yield edged
         edged.stop()
     finally:

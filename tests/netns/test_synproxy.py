@@ -86,6 +86,17 @@ def test_what_rules_and_from_refuse_is_not_answered(net, start):
     assert readers.counter(net.edge, "syn-other")[0] == 0
 
 
+def test_from_is_asked_again_of_who_has_a_cookie(net, start):
+    """A client that the forward on the address is not for gets the other one, as without synproxy."""
+    start(config(nodes=DUAL, pools=POOLS, forwards={
+        "own": forward(f"{EDGE_WAN}:443", 30099, synproxy="on", **{"from": [SCANNER]}),
+        "web": forward(443, 30099, synproxy="on")}))
+    echo(net, CLIENT, FLOATING, 1000)
+    assert (readers.counter(net.edge, "fwd-own")[0], readers.counter(net.edge, "fwd-web")[0]) == (0, 1)
+    echo(net, SCANNER, FLOATING, 1000)
+    assert (readers.counter(net.edge, "fwd-own")[0], readers.counter(net.edge, "fwd-web")[0]) == (1, 1)
+
+
 def test_limits_count_completed_handshakes_only(net, start):
     edged = start(protected(limits={"new_per_source": "1/hour burst 3"}))
     mac = device_mac(net.edge, "ens3")

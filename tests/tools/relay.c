@@ -172,7 +172,9 @@ static void read_options(int argc, char **argv)
 		case 'r': relay.reorder = (unsigned)value; break;
 		case 's': relay.random = value * 2 + 1; break;
 		case 't': relay.seconds = value; break;
-		default: errx(2, "usage: relay DEVICE DEVICE [--loss N] [--duplicate N] [--reorder N] [--seed N] [--seconds N]");
+		default:
+			errx(2, "usage: relay DEVICE DEVICE [--loss N] [--duplicate N] [--reorder N] [--seed N] "
+				"[--seconds N]");
 		}
 	}
 	if (optind + 2 != argc)

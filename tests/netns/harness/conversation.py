@@ -172,11 +172,11 @@ class Conversations:
                 sock.setblocking(False)
                 await asyncio.wait_for(loop.sock_connect(sock, self.target), limit)
                 await asyncio.wait_for(follow(loop, sock, plan, "c", self.strict), limit)
-            await asyncio.wait_for(self.served[port], limit)
+            await asyncio.wait_for(asyncio.shield(self.served[port]), limit)
         except (OSError, AssertionError, EOFError, asyncio.TimeoutError) as error:
             self.errors.append(f"{plan}: {error!r}")
         if self.served[port].done():
-            self.served[port].exception()
+            self.served[port].exception()  # seen, whatever became of it
 
     async def all(self, ports, at_once, limit):
         loop = asyncio.get_running_loop()
