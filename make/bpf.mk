@@ -7,7 +7,8 @@ BPFTOOL ?= $(or $(shell command -v bpftool 2>/dev/null),/usr/sbin/bpftool)
 
 $(BPF_OBJECT): daemon/bpf/header.bpf.c $(wildcard daemon/bpf/*.h) make/bpf.mk
 	@mkdir -p $(@D)
-	@$(if $(V),,echo "  BPF $@";) $(BPF_CLANG) -O2 -g -ffile-prefix-map=$(CURDIR)=. -target bpf -mcpu=v3 -Wall -Wextra -Werror \
+	@$(if $(V),,echo "  BPF $@";) \
+		$(BPF_CLANG) -O2 -g -ffile-prefix-map=$(CURDIR)=. -target bpf -mcpu=v3 -Wall -Wextra -Werror \
 		-I/usr/include/$(shell $(CC) -print-multiarch) -c -o $@ $<
 $(BPF_SKELETON): $(BPF_OBJECT)
 	@$(if $(V),,echo "  GEN $@";) $(BPFTOOL) gen skeleton $< name header_bpf >$@.new && mv $@.new $@

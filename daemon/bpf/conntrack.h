@@ -7,7 +7,7 @@
 #include <bpf/bpf_core_read.h>
 #include <linux/pkt_cls.h>
 
-#define SWEEP_STEPS 2   /* entries that are looked at for each new one: the map never holds more than twice the live */
+#define SWEEP_STEPS 2   /* entries that are looked at for each new one: there are at most as many dead as live ones */
 #define SWEEP_FULL 16   /* and when there is no room */
 #define STALE_WINDOW 65536u
 
@@ -28,25 +28,28 @@ static __always_inline __u32 conntrack_mark(const void *ct)
 	return mark;
 }
 
-static __always_inline void origin_address(__u32 *to, const void *ct, __u32 offset, int v4)
+/* A field of the tuple in a copy of it: where it lies in the copy, CO-RE knows. */
+#define TUPLE_ROOM 64
+#define tuple_base bpf_core_field_offset(struct nf_conn, tuplehash[0].tuple)
+#define tuple_at(copy, field) ((copy) + (bpf_core_field_offset(struct nf_conn, tuplehash[0].tuple.field) - tuple_base))
+
+static __always_inline void origin_address(__u32 *to, const __u32 *words, int v4)
 {
-	__u32 words[4] = {0};
-	bpf_probe_read_kernel(words, sizeof(words), ct + offset);
 	if (v4)
 		v4_mapped(to, words[0]);
 	else
-		__builtin_memcpy(to, words, sizeof(words));
+		__builtin_memcpy(to, words, 16);
 }
 
 static __always_inline void origin_read(struct origin *origin, const void *ct)
 {
-	__u16 family = 0;
-	probe(&family, ct, bpf_core_field_offset(struct nf_conn, tuplehash[0].tuple.src.l3num));
-	int v4 = family == FAMILY_INET;
-	origin_address(origin->ends.source, ct, bpf_core_field_offset(struct nf_conn, tuplehash[0].tuple.src.u3), v4);
-	origin_address(origin->ends.destination, ct, bpf_core_field_offset(struct nf_conn, tuplehash[0].tuple.dst.u3), v4);
-	probe(&origin->ends.source_port, ct, bpf_core_field_offset(struct nf_conn, tuplehash[0].tuple.src.u.all));
-	probe(&origin->ends.destination_port, ct, bpf_core_field_offset(struct nf_conn, tuplehash[0].tuple.dst.u.all));
+	__u8 copy[TUPLE_ROOM] __attribute__((aligned(8))) = {0};
+	bpf_probe_read_kernel(copy, 40, ct + tuple_base);
+	int v4 = *(__u16 *)tuple_at(copy, src.l3num) == FAMILY_INET;
+	origin_address(origin->ends.source, (__u32 *)tuple_at(copy, src.u3), v4);
+	origin_address(origin->ends.destination, (__u32 *)tuple_at(copy, dst.u3), v4);
+	origin->ends.source_port = *(__u16 *)tuple_at(copy, src.u.all);
+	origin->ends.destination_port = *(__u16 *)tuple_at(copy, dst.u.all);
 	probe(&origin->client_end, ct, bpf_core_field_offset(struct nf_conn, proto.tcp.seen[0].td_end));
 	probe(&origin->state, ct, bpf_core_field_offset(struct nf_conn, proto.tcp.state));
 	origin->mark = conntrack_mark(ct);
@@ -123,9 +126,9 @@ WIRE_CALL int flow_enter(struct __sk_buff *skb, struct work *work, const struct 
 	}
 	if (known)
 		return 0;
-	usage_add(1);
-	for (int i = 0; i < SWEEP_STEPS; i++)
-		sweep_one(skb, work);
+	if (usage_add(1))
+		for (int i = 0; i < SWEEP_STEPS; i++)
+			sweep_one(skb, work);
 	if (bpf_map_push_elem(&sweep, key, 0)) {
 		/* What the sweep does not know would stay for ever. */
 		if (!bpf_map_delete_elem(&flows, key))

@@ -41,7 +41,12 @@ struct flow {
 
 /* As enum headers_counter in daemon/kernel/header.h. */
 /* Indices of the map usage. */
-enum flow_usage { FLOW_ENTRIES, FLOW_ROOM, FLOW_SUSPECT /* entries may be missing: look for each in conntrack */, FLOW_USAGES };
+enum flow_usage {
+	FLOW_ENTRIES,
+	FLOW_ROOM,
+	FLOW_SUSPECT, /* entries may be missing: look for each in conntrack */
+	FLOW_USAGES
+};
 
 enum flow_counter {
 	FLOW_SENT,

@@ -116,6 +116,8 @@ WIRE_CALL int client_slow(struct __sk_buff *skb, const struct segment *s, __u64 
 		return TC_ACT_SHOT;
 	if (work->mode == WORK_CLONE)
 		return header_write(skb, s, work) ? drop(FLOW_DROP_SHAPE) : TC_ACT_OK;
+	if (ct && (s->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
+		return syn_write(skb, s, work);
 	if (ct)
 		origin_read(&work->origin, (const void *)ct);
 	else if (!origin_find(skb, &s->key, &work->origin))
@@ -251,7 +253,7 @@ static __always_inline int node_ack(struct __sk_buff *skb, struct segment *s, st
 		if (ahead >= by.length) {
 			if (!flow->acked) {
 				flow->acked = 1;
-				/* It says nothing but that the header arrived: the client has sent nothing that it could be for. */
+				/* It says nothing but that the header arrived: for the client it would be for nothing. */
 				if (ahead == by.length && segment_bare(s))
 					return TC_ACT_SHOT;
 			}

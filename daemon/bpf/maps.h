@@ -95,9 +95,12 @@ static __always_inline void suspect_all(void)
 		*value = 1;
 }
 
-static __always_inline void usage_add(__s32 number)
+/* True when so many entries are there that it is worth to look for dead ones. */
+static __always_inline int usage_add(__s32 number)
 {
-	__u32 entries = FLOW_ENTRIES, *now = bpf_map_lookup_elem(&usage, &entries);
-	if (now)
-		__sync_fetch_and_add(now, (__u32)number);
+	__u32 entries = FLOW_ENTRIES, room = FLOW_ROOM;
+	__u32 *now = bpf_map_lookup_elem(&usage, &entries), *most = bpf_map_lookup_elem(&usage, &room);
+	if (!now || !most)
+		return 1;
+	return __sync_fetch_and_add(now, (__u32)number) > *most / 8;
 }

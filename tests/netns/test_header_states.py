@@ -283,7 +283,7 @@ def test_detached_and_made_anew(line):
 
 def test_filters_of_others_stay(line):
     """Ours come last; detach takes only ours."""
-    line.edge.run("tc", "filter", "add", "dev", "lan", "egress", "protocol", "all", "prio", "5", "u32", "match", "u32", "0", "0")
+    line.edge.run(*"tc filter add dev lan egress protocol all prio 5 u32 match u32 0 0".split())
     tool("detach", "lan", space=line.edge)
     tool("attach", line.runtime, "lan", space=line.edge)
     seen = line.edge.run("tc", "filter", "show", "dev", "lan", "egress").stdout

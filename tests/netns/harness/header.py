@@ -107,8 +107,8 @@ class Line:
         ip("-n", self.client.name, batch=[f"route add default via {PUBLIC}", f"route add ::/0 via {PUBLIC6}"])
         ip("-n", self.node.name, batch=[f"route add default via {EDGE_LAN}", f"route add ::/0 via {EDGE_LAN6}"])
         for family in (4, 6):
-            ip("-n", self.edge.name, "neigh", "add", CLIENT_PUPPET[family], "lladdr", self.mac(self.client, "eth0"), "dev", "wan")
-            ip("-n", self.edge.name, "neigh", "add", NODE_PUPPET[family], "lladdr", self.mac(self.node, "eth0"), "dev", "lan")
+            for puppet, space, device in ((CLIENT_PUPPET, self.client, "wan"), (NODE_PUPPET, self.node, "lan")):
+                ip("-n", self.edge.name, "neigh", "add", puppet[family], "lladdr", self.mac(space, "eth0"), "dev", device)
         self.edge.sysctl("net.ipv4.ip_forward", 1)
         self.edge.sysctl("net.ipv6.conf.all.forwarding", 1)
 
