@@ -52,13 +52,20 @@ def backends(edged):
     return found
 
 
+def everybody_answers(net):
+    seen = [fetch(net.internet, CLIENT, FLOATING, 443, tls=True) for _ in range(9)]
+    assert {answer.node for answer in seen} == {"k8s-1", "k8s-2", "k8s-3"}
+    assert {answer.client for answer in seen} == {CLIENT}, "the header says who the client was"
+
+
 def test_the_node_of_the_example_is_reached_through_its_tunnel(net, start):
     edged = start()
     join(net, edged)
     edged.wait_backends("https", 3)
-    seen = [fetch(net.internet, CLIENT, FLOATING, 443, tls=True) for _ in range(9)]
-    assert {answer.node for answer in seen} == {"k8s-1", "k8s-2", "k8s-3"}
-    assert {answer.client for answer in seen} == {CLIENT}
+    everybody_answers(net)
+    edged.apply(edged.read().replace("via: auto", "via: proxy"))
+    assert [item["plane"] for item in edged.get("/v1/forwards") if item["name"] == "https"] == ["proxy"]
+    everybody_answers(net)
     assert planned(edged) == [], "what is there is what is asked for"
     assert addresses(edged) == ["198.18.88.1/24"]
     tunnel = edged.show("show", "tunnels")[0]
@@ -187,6 +194,8 @@ def test_a_restart_adopts_and_a_killed_backend_is_started_again(net, start):
               "a new wireguard-go with the same configuration")
     until(lambda: edge_wg(edged)["peers"][EXAMPLE_PEER]["handshake"] > 0, 20, "the peer to come back by itself")
     assert peer.show()["peers"][before["public_key"]]["received"] > 0
+    edged.wait_backends("https", 3, seconds=30)
+    until(lambda: everybody_answers(net) is None, 20, "forwards to go on through the device that was made anew")
 
 
 def test_a_backend_that_hangs_is_replaced_and_holds_up_nobody(wide):
