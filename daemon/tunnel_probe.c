@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #define DISCARD_PORT 9
-#define FULL_EVERY 4u /* one in so many is of full size */
+#define FULL_EVERY 4u /* one in so many is of full size; every other one while the last was missed */
 #define MTU_MOST 9000u
 #define SMALL 16u
 
@@ -81,7 +81,8 @@ void tunnel_probe_step(struct tunnel_probe *probe, const struct addr *target, ui
 		return;
 	if (probe->sent)
 		take_answer(probe);
-	probe->full = probe->turn++ % FULL_EVERY == FULL_EVERY - 1;
+	unsigned every = probe->path.full_missed ? 2 : FULL_EVERY;
+	probe->full = ++probe->turn % every == 0;
 	uint32_t head = target->family == FAMILY_V4 ? 28 : 48;
 	size_t size = probe->full && mtu > head && mtu <= MTU_MOST ? mtu - head : SMALL;
 	/* An error that came late would be taken for this one's: a probe that cannot be sent is a miss of the next look. */
