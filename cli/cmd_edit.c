@@ -131,7 +131,7 @@ int cmd_edit_add(struct cli *cli)
 		return result;
 	if (edit_find(&session, name, &place)) {
 		cli_error(cli, "there is a %s \"%s\" already (%s:%u): edgectl %s set %s KEY=VALUE changes it", section->noun,
-			  name, place.file->name, place.node->at.line, section->noun, name);
+			  name, place.file->name, place.line, section->noun, name);
 		return CLI_REFUSED;
 	}
 	result = session.broken ? CLI_REFUSED : target_file(&session, &file);

@@ -7,13 +7,14 @@
 #define MESSAGE \
 	{.name = "message", .letter = 'm', .kind = VALUE_TEXT, .value = "TEXT", .help = "a line for the history: why"}
 #define CONFIRM_WITHIN \
-	{.name = "confirm-within", .kind = VALUE_DURATION, .value = "DURATION", \
+	{.name = "confirm-within", .kind = VALUE_DURATION, .value = "DURATION", CONFIRM_BOUNDS, \
 	 .help = "go back by itself unless edgectl confirm comes within so long"}
 
 static const struct option_spec apply_options[] = {CONFIRM_WITHIN, MESSAGE, {0}};
 static const struct option_spec rollback_options[] = {MESSAGE, {0}};
 static const struct option_spec ban_options[] = {
-	{.name = "for", .kind = VALUE_DURATION, .value = "DURATION", .help = "how long (default: until edgectl unban)"},
+	{.name = "for", .kind = VALUE_DURATION, .value = "DURATION", .least = 1000, .most = 3650ull * 24 * 3600 * 1000,
+	 .help = "how long (default: until edgectl unban)"},
 	{0},
 };
 static const struct option_spec explain_options[] = {

@@ -26,14 +26,31 @@ const struct doc_node *edit_at(const struct doc_node *node, const char *const *p
 	return node;
 }
 
+/* Where the name at the end of path stands, which is not where its value does. */
+static unsigned name_line(struct edit_session *session, struct edit_file *file, const char *const *path)
+{
+	const struct doc_node *node = edit_tree(session, file), *name;
+	for (; path[1]; path++) {
+		const char *step[] = {path[0], NULL};
+		node = edit_at(node, step);
+	}
+	for (size_t i = 0; node->kind == DOC_MAPPING && i < node->count; i++)
+		if (strcmp(node->keys[i].text, *path) == 0)
+			return node->keys[i].at.line;
+	const struct doc_node *entry = edit_at(node, path);
+	name = entry && entry->kind == DOC_MAPPING ? doc_get(entry, "name") : NULL;
+	return name ? name->at.line : node->at.line;
+}
+
 bool edit_find(struct edit_session *session, const char *name, struct edit_place *ret_place)
 {
 	const char *plain[] = {session->section->section, name, NULL};
 	const char *nested[] = {session->section->section, session->tunnel, "peers", name, NULL};
 	for (size_t i = 0; i < session->file_count; i++) {
-		const struct doc_node *node = edit_look(session, &session->files[i], session->section->nested ? nested : plain);
+		const char *const *path = session->section->nested ? nested : plain;
+		const struct doc_node *node = edit_look(session, &session->files[i], path);
 		if (node) {
-			*ret_place = (struct edit_place){&session->files[i], node};
+			*ret_place = (struct edit_place){&session->files[i], node, name_line(session, &session->files[i], path)};
 			return true;
 		}
 	}

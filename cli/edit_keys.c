@@ -13,7 +13,7 @@
 
 #define CONFIRM_OPTIONS \
 	{.name = "message", .letter = 'm', .kind = VALUE_TEXT, .value = "TEXT", .help = "a line for the history: why"}, \
-	{.name = "confirm-within", .kind = VALUE_DURATION, .value = "DURATION", \
+	{.name = "confirm-within", .kind = VALUE_DURATION, .value = "DURATION", CONFIRM_BOUNDS, \
 	 .help = "go back by itself unless edgectl confirm comes within so long"}, \
 	{.name = "dry-run", .help = "only show what would change, in the file and in the kernel"}, \
 	{.name = "include-edits", .help = "also apply what was edited in the files and not applied yet"}

@@ -34,6 +34,7 @@ struct edit_session {
 struct edit_place {
 	struct edit_file *file;
 	const struct doc_node *node;
+	unsigned line; /* of its name */
 };
 
 /* All return an enum cli_exit, with what went wrong printed. */

@@ -111,6 +111,18 @@ static const char *join(struct arena *arena, const char *const *words, size_t co
 	return text ? text : "";
 }
 
+/* The commands whose second word this is, as "drain" is of "node drain"; "" without any, NULL without memory. */
+static const char *list_seconds(struct parser *parser, const char *word)
+{
+	const char *all = "";
+	for (const struct command *command = parser->commands; all && command->name; command++) {
+		const char *space = strchr(command->name, ' ');
+		if (space && !command->hidden && strcmp(space + 1, word) == 0)
+			all = arena_printf(parser->arena, "%s%s\"%s\"", all, *all ? ", " : "", command->name);
+	}
+	return all;
+}
+
 static int fail_command(struct parser *parser, const char *const *words, size_t count)
 {
 	const char *known[WORDS_MOST];
@@ -126,6 +138,11 @@ static int fail_command(struct parser *parser, const char *const *words, size_t 
 		return FAIL(parser, "unknown command \"%s %s\" (known: %s)", words[0], words[1], all);
 	}
 	size_t total = list_words(parser, NULL, known);
+	const char *second = list_seconds(parser, words[0]);
+	if (!second)
+		return -ENOMEM;
+	if (*second)
+		return FAIL(parser, "unknown command \"%s\": did you mean %s?", words[0], second);
 	const char *nearest = text_nearest(words[0], known, total);
 	if (nearest)
 		return FAIL(parser, "unknown command \"%s\": did you mean \"%s\"? (%s)", words[0], nearest, completion_hint);
@@ -164,7 +181,7 @@ static int check_value(struct parser *parser, const char *what, enum value_kind 
 			return FAIL(parser, "%s must not be empty", what);
 		return 0;
 	case VALUE_DURATION:
-		if (value_duration(text, strlen(text), &duration) < 0 || !duration)
+		if (value_duration(text, strlen(text), &duration) < 0)
 			return FAIL(parser, "%s: \"%s\" is not a duration (250ms, 60s, 10m, 1h, 30d)", what, text);
 		return 0;
 	case VALUE_NUMBER:
@@ -195,6 +212,22 @@ static int check_value(struct parser *parser, const char *what, enum value_kind 
 	return 0;
 }
 
+/* A duration that is one, and still not what the option takes. */
+static int check_bounds(struct parser *parser, const char *what, const struct option_spec *spec, const char *text)
+{
+	uint64_t duration, least = spec->least ? spec->least : 1;
+	if (spec->kind != VALUE_DURATION || value_duration(text, strlen(text), &duration) < 0)
+		return 0;
+	if (duration >= least && (!spec->most || duration <= spec->most))
+		return 0;
+	const char *low = value_print_duration(parser->arena, least);
+	const char *high = spec->most ? value_print_duration(parser->arena, spec->most) : "";
+	if (!low || !high)
+		return -ENOMEM;
+	return FAIL(parser, "%s: %s is too %s (at least %s%s%s)", what, text, duration < least ? "short" : "long", low,
+		    *high ? ", at most " : "", high);
+}
+
 static int add_option(struct parser *parser, const struct option_spec *spec, const char *text)
 {
 	struct parsed *parsed = parser->parsed;
@@ -202,6 +235,8 @@ static int add_option(struct parser *parser, const struct option_spec *spec, con
 	if (!what)
 		return -ENOMEM;
 	int r = check_value(parser, what, spec->kind, spec->words, text ? text : "");
+	if (r == 0)
+		r = check_bounds(parser, what, spec, text ? text : "");
 	if (r < 0)
 		return r;
 	if (strcmp(spec->name, "help") == 0)
@@ -321,13 +356,25 @@ static bool wants_help(int argc, const char *const *argv)
 	return false;
 }
 
+/* No option of edgectl's, but what everybody tries. */
+static bool wants_version(int argc, const char *const *argv)
+{
+	for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
+		if (strcmp(argv[i], "--version") == 0)
+			return true;
+	return false;
+}
+
 static int parse(struct parser *parser, int argc, const char *const *argv)
 {
 	const char *words[2] = {NULL, NULL}, *known[WORDS_MOST];
 	int places[2] = {-1, -1};
 	size_t used = 0, count = find_words(argc, argv, words, places);
 	struct parsed *parsed = parser->parsed;
-	parsed->command = options_command(parser->commands, words, count, &used);
+	bool version = count == 0 && wants_version(argc, argv);
+	if (version)
+		words[0] = "version";
+	parsed->command = options_command(parser->commands, words, version ? 1 : count, version ? NULL : &used);
 	if (count && !parsed->command) {
 		/* "edgectl forward --help": the group's commands. */
 		parsed->help = count < 2 && list_words(parser, words[0], known) && wants_help(argc, argv);
@@ -339,6 +386,8 @@ static int parse(struct parser *parser, int argc, const char *const *argv)
 	for (int i = 0; i < argc; i++) {
 		int r;
 		if ((used > 0 && i == places[0]) || (used > 1 && i == places[1]))
+			continue;
+		if (version && strcmp(argv[i], "--version") == 0)
 			continue;
 		if (!plain && strcmp(argv[i], "--") == 0) {
 			plain = true;

@@ -40,6 +40,7 @@ struct option_spec {
 	const char *const *words;  /* VALUE_WORD; NULL-terminated */
 	enum names names;
 	bool required;
+	uint64_t least, most;      /* VALUE_DURATION, in milliseconds; 0: from 1 ms on, without an end */
 	const char *key;           /* editing verbs: the key that it sets, "limits.ban" */
 };
 
@@ -51,6 +52,9 @@ struct argument_spec {
 	const char *const *words;
 	enum names names;
 };
+
+/* Of --confirm-within; edged has the same bound (docs/openapi.yaml). */
+#define CONFIRM_BOUNDS .least = 1000, .most = 7ull * 24 * 3600 * 1000
 
 #define ARGUMENTS_MOST 4
 

@@ -191,6 +191,13 @@ int word_list_add(struct arena *arena, struct word_list *list, const char *word)
 const char *text_nearest(const char *word, const char *const *words, size_t count)
 {
 	struct nearest nearest = nearest_to(word);
+	const char *begun = NULL;
+	/* What was only begun is meant sooner than what has other letters. */
+	for (size_t i = 0; strlen(word) > 1 && i < count; i++)
+		if (strncmp(words[i], word, strlen(word)) == 0 && (!begun || strlen(words[i]) < strlen(begun)))
+			begun = words[i];
+	if (begun)
+		return begun;
 	for (size_t i = 0; i < count; i++)
 		nearest_consider(&nearest, words[i]);
 	return nearest.name;

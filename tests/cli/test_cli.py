@@ -234,6 +234,11 @@ def test_a_name_that_is_not_there(api):
 USAGE = [
     ([], "a command is missing (edgectl help lists all commands)"),
     (["stauts"], 'unknown command "stauts": did you mean "status"? (edgectl help lists all commands)'),
+    (["stat"], 'unknown command "stat": did you mean "status"? (edgectl help lists all commands)'),
+    (["drain", "k8s-1"], 'unknown command "drain": did you mean "node drain"?'),
+    (["config"], 'unknown command "config": did you mean "show config"?'),
+    (["export"], 'unknown command "export": did you mean "peer export"?'),
+    (["status", "--version"], 'unknown option "--version" (edgectl help status lists what there is)'),
     (["frobnicate"], 'unknown command "frobnicate" (edgectl help lists all commands)'),
     (["show"], '"show" needs one of: forwards, nodes, rules, tunnels, limits, bans, connections, config'),
     (["show", "fowards"], 'unknown command "show fowards": did you mean "show forwards"?'),
@@ -252,11 +257,16 @@ USAGE = [
     (["status", "--socket", ""], "--socket must not be empty"),
     (["status", "--socket", "/a", "--socket", "/b"], "--socket is given twice"),
     (["apply", "--confirm-within", "60"], '--confirm-within: "60" is not a duration (250ms, 60s, 10m, 1h, 30d)'),
-    (["apply", "--confirm-within", "0s"], '--confirm-within: "0s" is not a duration (250ms, 60s, 10m, 1h, 30d)'),
+    (["apply", "--confirm-within", "0s"], '--confirm-within: 0s is too short (at least 1s, at most 7d)'),
+    (["apply", "--confirm-within", "500ms"], '--confirm-within: 500ms is too short (at least 1s, at most 7d)'),
+    (["apply", "--confirm-within", "400d"], '--confirm-within: 400d is too long (at least 1s, at most 7d)'),
+    (["forward", "set", "x", "listen=1", "--confirm-within=8d"],
+     '--confirm-within: 8d is too long (at least 1s, at most 7d)'),
     (["apply", "--confirm-within", "99999999999999999999d"],
      '--confirm-within: "99999999999999999999d" is not a duration (250ms, 60s, 10m, 1h, 30d)'),
     (["apply", "--confirm-within", "1500ms"], "--confirm-within counts in whole seconds"),
     (["apply", "--comfirm-within", "60s"], 'unknown option "--comfirm-within": did you mean "--confirm-within"?'),
+    (["ban", "192.0.2.1", "--for", "4000d"], "--for: 4000d is too long (at least 1s, at most 3650d)"),
     (["ban", "192.0.2.1", "--for", "1500ms"], "--for counts in whole seconds"),
     (["diff"], '"diff" needs N: the older revision (edgectl help diff)'),
     (["diff", "x"], 'N: "x" is not a number (0 to 2147483647)'),
@@ -284,6 +294,13 @@ def test_usage(api, arguments, line):
     result = edgectl(*arguments, socket=socket)
     assert (result.returncode, result.stdout, result.stderr) == (2, "", f"edgectl: {line}\n")
     assert not api.requests
+
+
+def test_version_is_an_option_too(api):
+    plain = edgectl("version", socket=api.path)
+    for arguments in (["--version"], ["--version", "--timeout", "5s"]):
+        result = edgectl(*arguments, socket=api.path)
+        assert (result.returncode, result.stdout, result.stderr) == (0, plain.stdout, "")
 
 
 def test_help(api):

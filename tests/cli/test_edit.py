@@ -72,8 +72,16 @@ def test_bad_files_are_usage(api, file):
 
 def test_add_what_is_there(api):
     result = edit(api, "forward", "add", "https", "--listen", "80", "--to", "a:80", "--reason", "x", code=1)
-    assert result.stderr == ('edgectl: there is a forward "https" already (edged.yaml:12): edgectl forward set https '
+    assert result.stderr == ('edgectl: there is a forward "https" already (edged.yaml:11): edgectl forward set https '
                              "KEY=VALUE changes it\n")
+
+
+def test_add_what_is_there_names_the_line_of_its_name(api):
+    for arguments, start in ((["node", "add", "k8s-2", "--address", "192.0.2.9"], "  k8s-2:"),
+                             (["rule", "add", "node-dns", *RULE], "  - { name: node-dns,")):
+        result = edit(api, *arguments, code=1)
+        line = next(i for i, at in enumerate(answers.EDGED_YAML.splitlines(), 1) if at.startswith(start))
+        assert f"(edged.yaml:{line})" in result.stderr
 
 
 def test_forward_set(api):
