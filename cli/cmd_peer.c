@@ -216,6 +216,11 @@ static int fill(struct export *export, struct edit_session *session, const json_
 		cli_error(cli, "where does the peer reach this machine? --endpoint HOST:PORT (there is no floating IP)");
 		return CLI_USAGE;
 	}
+	if (!*own_addresses(export)) {
+		cli_error(cli, "peer %s has no address of its own: put a single one (like 198.18.88.13/32) into its allowed_ips",
+			  export->name);
+		return CLI_REFUSED;
+	}
 	if (js_bool(export->peer, "preshared_key") &&
 	    !(export->preshared = read_preshared(cli, session->tunnel, export->name))) {
 		cli_error(cli, "the preshared key can only be read by root on the edge itself: run this there");

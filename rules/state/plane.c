@@ -15,13 +15,32 @@ uint16_t compile_health_port(const struct forward *forward)
 	return forward->target_port ? forward->target_port : forward->ports[0].first;
 }
 
+/* Is the peer that the node is behind known to be dead? */
+static bool is_cut_off(const struct rundata *run, const struct node *node)
+{
+	const struct tunnel *tunnel = node->tunnel;
+	const char *name = NULL;
+	for (size_t i = 0; tunnel && i < tunnel->peer_count; i++)
+		for (size_t j = 0; j < tunnel->peers[i].allowed_ip_count; j++)
+			if (prefix_contains(&tunnel->peers[i].allowed_ips[j], &node->address))
+				name = tunnel->peers[i].name;
+	for (size_t i = 0; name && i < run->tunnel_count; i++) {
+		const struct tunnel_run *known = &run->tunnels[i];
+		for (size_t j = 0; strcmp(known->tunnel, tunnel->name) == 0 && j < known->peer_count; j++)
+			if (strcmp(known->peers[j].peer, name) == 0)
+				return known->peers[j].dead;
+	}
+	return false;
+}
+
 bool compile_backend_usable(const struct rundata *run, const struct pool *pool, const struct node *node, uint16_t port)
 {
 	for (size_t i = 0; i < run->draining_count; i++)
 		if (strcmp(run->draining[i], node->name) == 0)
 			return false;
+	/* Where nobody asks the node itself, its tunnel is all that can be known. */
 	if (pool->health.check == HEALTH_NONE)
-		return true;
+		return !is_cut_off(run, node);
 	size_t low = 0, high = run->health_count;
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;

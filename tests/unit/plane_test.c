@@ -18,6 +18,7 @@ static const char yaml[] =
 	"  near: { nodes: [a] }\n"
 	"  least: { nodes: [a], balance: least_connections }\n"
 	"  six: { nodes: [c] }\n"
+	"  blind: { nodes: [b], health: { check: none } }\n"
 	"wireguard:\n"
 	"  wg0:\n"
 	"    listen: 51820\n"
@@ -63,6 +64,25 @@ static void attach(struct ask_fixture *f, size_t count)
 {
 	f->run.header_devices = lan_and_tunnel;
 	f->run.header_device_count = count;
+}
+
+static void a_dead_tunnel_cuts_its_nodes_off(void **state)
+{
+	struct ask_fixture *f = *state;
+	const struct node *node = model_find_node(f->model, "b");
+	const struct pool *blind = NULL;
+	for (size_t i = 0; i < f->model->pool_count; i++)
+		if (strcmp(f->model->pools[i].name, "blind") == 0)
+			blind = &f->model->pools[i];
+	assert_non_null(blind);
+	struct peer_run peer = {.peer = "b"};
+	const struct tunnel_run tunnel = {.tunnel = "wg0", .peers = &peer, .peer_count = 1};
+	struct rundata run = {.has_tunnels = true, .tunnels = &tunnel, .tunnel_count = 1};
+	assert_true(compile_backend_usable(&run, blind, node, 1));
+	peer.dead = true;
+	assert_false(compile_backend_usable(&run, blind, node, 1));
+	run.tunnel_count = 0;
+	assert_true(compile_backend_usable(&run, blind, node, 1));
 }
 
 static void without_backends_nothing_is_served(void **state)
@@ -127,6 +147,7 @@ static void via_kernel_is_never_served_otherwise(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		PLANE_TEST(a_dead_tunnel_cuts_its_nodes_off),
 		PLANE_TEST(without_backends_nothing_is_served),
 		PLANE_TEST(what_needs_no_header_needs_no_programs),
 		PLANE_TEST(a_header_needs_programs_on_every_nodes_device),
