@@ -66,6 +66,10 @@ class Lab:
                 until(lambda: not self.recorded(), seconds, "the lab's processes to end")
         names = [line.split()[0] for line in ip("netns", "list").splitlines() if line.startswith(self.name + "-")]
         for name in names:
+            # Userspace WireGuard has no file there: it outlives who started it, as it should.
+            for pid in ip("netns", "pids", name, check=False).split():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
             ip("netns", "del", name, check=False)
         known = os.path.isdir(self.folder)
         shutil.rmtree(self.folder, ignore_errors=True)
