@@ -12,6 +12,7 @@
 
 #define MESSAGE_MOST 1000
 #define CONFIRM_MOST (7u * 24 * 3600)
+#define BAN_MOST (3650u * 24 * 3600)
 
 /* The files of the body, or those of the configuration folder. 0, or -EINVAL after an answer. */
 static int request_files(struct server *server, struct request *request, struct source_files *ret_files,
@@ -34,6 +35,13 @@ static int request_files(struct server *server, struct request *request, struct 
 		const char *name = json_string_value(json_object_get(item, "name"));
 		if (!name || !json_is_string(text)) {
 			respond_error(server, request->id, 400, NULL, "files[%zu] needs a name and a text", i);
+			return -EINVAL;
+		}
+		if (!history_name_is_good(name)) {
+			respond_error(server, request->id, 400, NULL,
+				      "files[%zu]: \"%s\" is no name for a file of the configuration (relative to its "
+				      "folder and within it, like conf.d/20-lists.yaml; at most 255 bytes)",
+				      i, name);
 			return -EINVAL;
 		}
 		files[i] = (struct source_file){
@@ -310,8 +318,11 @@ void answer_ban(struct server *server, struct request *request)
 	json_t *seconds = json_object_get(request->body, "seconds");
 	if (ban_prefix(server, request, address, &prefix) < 0)
 		return;
-	if (seconds && (!json_is_integer(seconds) || json_integer_value(seconds) < 1)) {
-		respond_error(server, request->id, 400, NULL, "seconds is a number above 0");
+	if (seconds && (!json_is_integer(seconds) || json_integer_value(seconds) < 1 ||
+			json_integer_value(seconds) > BAN_MOST)) {
+		respond_error(server, request->id, 400, NULL,
+			      "seconds is a number from 1 to %u (leave it out for a ban that stays until it is lifted)",
+			      BAN_MOST);
 		return;
 	}
 	if (hits_management(engine_model(server->engine), &prefix)) {

@@ -37,6 +37,8 @@ void history_close(struct history **history);
  * under way may be another process's. 1 with *ret_pending, 0 when nothing waits, or -errno. */
 int history_look(const char *state_dir, struct history_pending *ret_pending);
 
+/* A name as the configuration may have it: UTF-8, relative, no way out of the folder. */
+bool history_name_is_good(const char *name);
 /* Store the files as a new revision, neither committed nor pending. Blobs are shared by content hash. */
 int history_add(struct history *history, const struct source_file *files, size_t count, const struct history_meta *meta,
 		struct arena *arena, uint32_t *ret_revision, const char **ret_error);

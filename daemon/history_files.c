@@ -64,8 +64,7 @@ int history_hash(const void *data, size_t length, char *ret_hash)
 	return 0;
 }
 
-/* A name as the configuration may have it: UTF-8, relative, no way out of the folder. */
-static bool name_is_good(const char *name)
+bool history_name_is_good(const char *name)
 {
 	cleanup_json json_t *json = json_string(name);
 	if (!json || !*name || *name == '/' || strlen(name) > 255)
@@ -122,7 +121,7 @@ static int parse_file(const json_t *json, struct arena *arena, struct stored_fil
 	json_int_t size;
 	if (json_unpack((json_t *)(uintptr_t)json, "{s:s, s?s, s:s, s:I}", "name", &name, "stored", &stored, "sha256", &hash,
 			"size", &size) < 0 ||
-	    !name_is_good(name) || (stored && (strchr(stored, '/') || *stored == '.')) ||
+	    !history_name_is_good(name) || (stored && (strchr(stored, '/') || *stored == '.')) ||
 	    strspn(hash, "0123456789abcdef") != HASH_TEXT - 1 || hash[HASH_TEXT - 1] || size < 0 ||
 	    size > (json_int_t)HISTORY_FILE_MAX)
 		return -EBADMSG;
@@ -241,7 +240,7 @@ static int describe(const struct source_file *files, size_t count, const struct 
 		return history_fail(arena, ret_error, -ENOMEM, "cannot store the revision");
 	for (size_t i = 0; i < count; i++) {
 		struct stored_file *file = &stored.files[i];
-		if (!name_is_good(files[i].name))
+		if (!history_name_is_good(files[i].name))
 			return history_fail(arena, ret_error, -EINVAL, "\"%s\" is no name for a file of the configuration",
 					    files[i].name);
 		for (size_t j = 0; j < i; j++) {

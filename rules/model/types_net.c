@@ -262,6 +262,19 @@ static int split_ports(struct reader *reader, const struct where *where, const s
 	return 0;
 }
 
+/* One of ranges from index fresh on has a port of one before it: told where the later one stands. */
+static int refuse_twice(struct reader *reader, const struct where *where, const struct doc_node *node,
+			const struct port_range *ranges, size_t fresh, size_t count)
+{
+	for (size_t i = fresh; i < count; i++)
+		for (size_t j = 0; j < i; j++)
+			if (ranges[i].first <= ranges[j].last && ranges[j].first <= ranges[i].last)
+				return reader_error(reader, where, node->at, "port %u is listed twice",
+						    ranges[i].first > ranges[j].first ? ranges[i].first
+										      : ranges[j].first);
+	return 0;
+}
+
 int read_ports(struct reader *reader, const struct where *where, const struct doc_node *node, const char *text,
 	       size_t length, struct port_range **ret_ports, size_t *ret_count)
 {
@@ -269,6 +282,8 @@ int read_ports(struct reader *reader, const struct where *where, const struct do
 	size_t count = 0;
 	if (node->kind == DOC_SCALAR) {
 		int r = split_ports(reader, where, node, text, length, ranges, &count);
+		if (r == 0)
+			r = refuse_twice(reader, where, node, ranges, 0, count);
 		if (r < 0)
 			return r;
 	} else {
@@ -277,18 +292,18 @@ int read_ports(struct reader *reader, const struct where *where, const struct do
 		static const struct key any = {.name = ""};
 		int r = expect_values(reader, where, node, &any, &items, &item_count);
 		for (size_t i = 0; r == 0 && i < item_count; i++) {
+			size_t fresh = count;
 			r = expect_scalar(reader, where, &items[i], "a port");
 			if (r == 0)
 				r = split_ports(reader, where, &items[i], items[i].text, items[i].length, ranges,
 						&count);
+			if (r == 0)
+				r = refuse_twice(reader, where, &items[i], ranges, fresh, count);
 		}
 		if (r < 0)
 			return r;
 	}
 	qsort(ranges, count, sizeof(ranges[0]), compare_ports);
-	for (size_t i = 1; i < count; i++)
-		if (ranges[i].first <= ranges[i - 1].last)
-			return reader_error(reader, where, node->at, "port %u is listed twice", ranges[i].first);
 	struct port_range *ports = arena_memdup(reader->arena, ranges, count * sizeof(ranges[0]));
 	if (!ports)
 		return -ENOMEM;

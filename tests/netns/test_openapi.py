@@ -213,13 +213,17 @@ def test_every_answer_is_as_described(document, net, start):
 def test_what_a_body_may_not_hold_is_refused(start):
     """A misspelt confirm_within_seconds or a dry_run of "yes" would otherwise be an apply for good."""
     edged = start()
-    revision = edged.get("/v1/status")["revision"]
+    revision, main = edged.get("/v1/status")["revision"], {"name": "edged.yaml", "text": edged.read()}
     for path, body, why in (("apply", {"confirm_within": 60}, "unknown key"),
                             ("apply", {"dryrun": True}, 'did you mean "dry_run"?'),
                             ("apply", {"dry_run": "yes"}, '"dry_run" is not true or false'),
                             ("apply", {"base": "1"}, '"base" is not a whole number'),
                             ("rollback", {"to": "1"}, '"to" is not a whole number'),
                             ("bans", {"address": CLIENT, "secnds": 1}, 'did you mean "seconds"?'),
+                            ("bans", {"address": CLIENT, "seconds": 2**63 - 1}, "from 1 to 315360000"),
+                            ("bans", {"address": CLIENT, "seconds": 0}, "from 1 to 315360000"),
+                            ("apply", {"files": [main, {"name": "../../x", "text": ""}]}, 'files[1]: "../../x" is no name'),
+                            ("check", {"files": [main, {"name": "/etc/x", "text": ""}]}, 'files[1]: "/etc/x" is no name'),
                             ("confirm", {"yes": True}, "unknown key")):
         connection = UnixConnection(edged.socket, 30)
         connection.request("POST", f"/v1/{path}", json.dumps(body))
@@ -238,7 +242,7 @@ def test_hostile_bodies_are_answered(start):
               b'{"files": [{"name": "../../etc/passwd", "text": "x"}]}',
               b'{"files": [{"name": "edged.yaml", "text": "\\u0000"}]}',
               b'{"address": 1, "seconds": "x", "from": {}, "to": [], "in": null, "message": [], "base": "a", "yes": 1}',
-              b'{"address": "192.0.2.1", "seconds": -1}', b'{"address": "192.0.2.1", "seconds": 99999999999999999999}',
+              b'{"address": "192.0.2.1", "seconds": -1}', b'{"address": "192.0.2.1", "seconds": 9223372036854775807}', b'{"address": "192.0.2.1", "seconds": 99999999999999999999}',
               b'{"confirm_within_seconds": 1e3, "dry_run": "yes", "to": -1}', b'{"to": 99999999999}', b'{"a": 1, "a": 2}']
     for path in ("check", "plan", "explain", "bans", "rollback", "flush", "nodes/nobody/drain", "nodes/%00/drain",
                  "nodes/%ff%fe/drain"):
