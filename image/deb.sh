@@ -53,8 +53,9 @@ else
 	rm -rf "$root/build"
 	cp -a "$folder" "$root/build"
 	# A mount namespace of its own: /proc is gone with it.
-	unshare --mount --fork sh -c "mount -t proc proc '$root/proc' && exec chroot '$root' sh -c 'cd /build/$tree && $build'" \
-		>"$folder/log" 2>&1 </dev/null || { tail -n 40 "$folder/log" >&2; exit 1; }
+	unshare --mount --fork sh -c "mount -t proc proc '$root/proc' &&
+		exec chroot '$root' sh -c 'cd /build/$tree && $build'" >"$folder/log" 2>&1 </dev/null ||
+		{ tail -n 40 "$folder/log" >&2; exit 1; }
 	find "$root/build" -maxdepth 1 -type f ! -name log -exec cp -t "$folder" {} +
 	rm -rf "$root/build"
 fi

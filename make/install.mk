@@ -26,10 +26,11 @@ install: all completions
 
 # The Debian package: build/deb/edged_VERSION+SUITE_amd64.deb. SUITE=bookworm|trixie|"bookworm trixie".
 SUITE ?= $(shell . /etc/os-release && echo $$VERSION_CODENAME)
+DEPS_DEB_BUILD = $(filter-out libcmocka-dev,$(DEPS_BUILD))
 DEPS_DEB := debhelper build-essential fakeroot lintian mmdebstrap debian-archive-keyring
 
 deb: deps-deb
-	@for suite in $(SUITE); do image/deb.sh $$suite '$(VERSION)' $(foreach p,$(filter-out libcmocka-dev,$(DEPS_BUILD)),'$(p)') || exit 1; done
+	@for suite in $(SUITE); do image/deb.sh $$suite '$(VERSION)' $(foreach p,$(DEPS_DEB_BUILD),'$(p)') || exit 1; done
 
 deps-deb: deps
 	@make/deps.sh image/edged.sysusers $(foreach p,$(DEPS_DEB),'$(p)')

@@ -15,7 +15,8 @@ FOLDER = os.path.join(TOP, "provisioning")
 MODULES = ("openstack", "ovh")
 ARGUMENTS = {
     "openstack_networking_network_v2": "name admin_state_up region external",
-    "openstack_networking_subnet_v2": "name region network_id cidr ip_version gateway_ip no_gateway dns_nameservers enable_dhcp",
+    "openstack_networking_subnet_v2": "name region network_id cidr ip_version gateway_ip no_gateway dns_nameservers"
+                                      " enable_dhcp",
     "openstack_networking_router_v2": "name region external_network_id admin_state_up",
     "openstack_networking_router_interface_v2": "region router_id subnet_id port_id",
     "openstack_networking_port_v2": "name region network_id admin_state_up port_security_enabled fixed_ip security_group_ids"
