@@ -155,6 +155,8 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 	/* Its events say when; this is for what they may have missed. */
 	if (server->ticks++ % INJECTION_TICKS == 0)
 		on_injection(server);
+	if (push_linger_over(server->push, server_now()))
+		server_refresh_soon(server);
 	if (pressure_look(server->pressure, server->kernel, engine_model(server->engine), server->runtime,
 			  server_now()) > 0)
 		server_refresh_soon(server);

@@ -97,6 +97,9 @@ static bool proxy_serves(const struct model *model, const struct rundata *run, c
 {
 	if (forward->protocol != PROTOCOL_TCP)
 		return false;
+	for (size_t i = 0; i < run->lingering_count; i++)
+		if (strcmp(run->lingering[i], forward->name) == 0)
+			return true;
 	static const enum family families[] = {FAMILY_V4, FAMILY_V6};
 	for (size_t i = 0; i < 2; i++) {
 		if (forward->listen_address.family && forward->listen_address.family != families[i])

@@ -58,6 +58,8 @@ struct rundata {
 	const struct header_device *header_devices; /* where the kernel can add PROXY headers */
 	size_t header_device_count;
 	const char *header_why; /* why it cannot elsewhere, a static sentence; NULL: not attached */
+	const char *const *lingering; /* forwards that the user-space forwarder served a moment ago */
+	size_t lingering_count;
 	const char *const *pressed; /* forwards under so many SYNs that synproxy: auto is on */
 	size_t pressed_count;
 	bool kernel_synproxy;  /* the kernel can answer SYNs in the nodes' place */

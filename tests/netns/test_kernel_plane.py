@@ -3,6 +3,7 @@ import contextlib
 import ipaddress
 import json
 import struct
+import threading
 
 import pytest
 
@@ -92,7 +93,7 @@ def test_no_listener_for_what_the_kernel_serves(net, start):
     edged = start(config(nodes={"k8s-1": DUAL["k8s-1"]}, pools={"web": {"nodes": ["k8s-1"], "health": {"check": "none"}}},
                          forwards={"web": forward("203.0.113.10:80", 30099, "v2")}))
     edged.wait_plane("kernel")
-    until(lambda: ":80 " not in net.edge.run("ss", "-Hltn").stdout, 5, "the forwarder's listener to be closed")
+    until(lambda: ":80 " not in net.edge.run("ss", "-Hltn").stdout, 15, "the forwarder's listener to be closed")
     assert edged.show("status")["planes"]["kernel"] == 1
 
 
@@ -155,6 +156,34 @@ def test_switching_the_plane_keeps_what_is_open(net, start):
             assert planes[f"{CLIENT}:{direct.getsockname()[1]}"] == "kernel"
         with conversation(net):
             pass
+
+
+def test_switching_refuses_nobody(net, start):
+    edged = start(site("v2"))
+    edged.wait_plane("kernel")
+    done, failures, ended, phase = [], [], threading.Event(), [""]
+
+    def knock():
+        while not ended.is_set():
+            try:
+                with conversation(net):
+                    done.append(1)
+            except (OSError, AssertionError) as error:
+                failures.append((phase[0], repr(error)))
+    threads = [threading.Thread(target=knock, daemon=True) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for number in range(8):
+        via = "kernel" if number % 2 else "proxy"
+        phase[0] = f"to {via}, {number}"
+        edged.apply(site("v2", via=via))
+        edged.wait_plane(via)
+        before = len(done)
+        until(lambda: len(done) > before + 20 or failures, 10)
+    ended.set()
+    for thread in threads:
+        thread.join(10)
+    assert not failures, (len(failures), failures[:5])
 
 
 def test_draining_and_all_down(net, start):
