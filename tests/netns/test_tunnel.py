@@ -320,3 +320,24 @@ def test_many_peers_and_a_quick_first_handshake(net, start):
     began = time.time()
     join(net, edged)
     until(lambda: edge_wg(edged)["peers"][EXAMPLE_PEER]["handshake"] >= int(began), 10, "the first handshake")
+
+
+def test_a_key_whose_file_is_gone_is_made_anew_and_one_that_others_may_read_is_refused(wide):
+    before = edge_wg(wide)["public_key"]
+    path = os.path.join(wide.state_dir, "keys", "wg0.key")
+
+    def restart():
+        starts = wide.supervisor()["starts"]
+        wide.kill("main")
+        until(lambda: wide.supervisor()["starts"] > starts and wide.answers(), 15, "another main")
+    os.unlink(path)
+    restart()
+    until(lambda: edge_wg(wide)["public_key"] != before, 10, "a new key")
+    with open(path) as file:
+        assert public_key(file.read()) == edge_wg(wide)["public_key"]
+    os.chmod(path, 0o640)
+    restart()
+    assert "key" in until(lambda: wide.get("/v1/status")["tunnels"]["why"], 10, "the reason to be shown")
+    os.chmod(path, 0o600)
+    restart()
+    until(lambda: wide.get("/v1/status")["tunnels"]["why"] is None and not planned(wide), 10)

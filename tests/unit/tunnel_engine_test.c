@@ -239,6 +239,21 @@ static void a_broken_device_is_made_anew(void **state)
 	assert_int_equal(planned(s, large), 0);
 }
 
+static void the_devices_that_exist_are_listed(void **state)
+{
+	struct setting *s = *state;
+	struct tunnel_device devices[2] = {0};
+	assert_int_equal(tunnel_devices(engine_tunnels(s->engine, true), devices, 2), 0);
+	apply(s, large, 0);
+	assert_int_equal(tunnel_devices(engine_tunnels(s->engine, false), devices, 1), 2);
+	assert_string_equal(devices[0].name, "wg0");
+	assert_int_equal(devices[0].index, device(s, "wg0")->index);
+	assert_null(devices[1].name);
+	device(s, "wg0")->broken = true;
+	assert_int_equal(tunnel_devices(engine_tunnels(s->engine, true), devices, 2), 1);
+	assert_string_equal(devices[0].name, "wg1");
+}
+
 static void no_secret_is_printed(void **state)
 {
 	struct setting *s = *state;
@@ -265,6 +280,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(one_that_cannot_be_had_keeps_no_other, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(somebody_elses_device_is_left_alone, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_broken_device_is_made_anew, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(the_devices_that_exist_are_listed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(no_secret_is_printed, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
