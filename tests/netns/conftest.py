@@ -10,6 +10,7 @@ import pytest
 
 from harness import Edged, Network
 from harness.edged import BUILD
+from harness.header import Line
 
 PREFIX = os.environ.get("EDGED_TEST_PREFIX", "edgedtest")
 
@@ -69,6 +70,19 @@ class Site:
 def prefix():
     """What the names of this run's namespaces begin with: a later run sweeps up what a killed one left."""
     return f"{PREFIX}-{os.getpid()}"
+
+
+@pytest.fixture
+def make_line(request, root, tmp_path):
+    """Lines of three for the header programs, removed after the test."""
+    lines = []
+
+    def make(**options):
+        lines.append(Line(f"{PREFIX}-{os.getpid()}-{short_name(request.node.name)}", str(tmp_path), **options))
+        return lines[-1]
+    yield make
+    for line in lines:
+        line.remove()
 
 
 @pytest.fixture

@@ -1,37 +1,23 @@
 """Header injection and what else packets come with: fragments, VLAN tags, ICMP errors,
 devices without Ethernet header, offloads, SYN cookies.
 """
-import contextlib
 import fcntl
 import hashlib
 import os
 import select
 import socket
 import struct
-import threading
 
 import pytest
 
-from conftest import PREFIX, short_name
 from harness.client import checksum
+from harness.conversation import conversation
 from harness.header import (CLIENT, CLIENT6, CLIENT_PUPPET, EDGE_LAN, MARK_CRC, MARK_ID, MARK_V1, MARK_V2, NODE_PUPPET, PUBLIC,
-                            PUBLIC6, Line, tool)
+                            PUBLIC6, tool)
 from harness.namespace import ip
 from harness.puppet import ACK, SYN, address, packet, pseudo, read_packet, tcp
 from harness.talk import Talk, v2
 from harness.wait import until
-
-
-@pytest.fixture
-def make_line(request, root, tmp_path):
-    lines = []
-
-    def make(**options):
-        lines.append(Line(f"{PREFIX}-{os.getpid()}-{short_name(request.node.name)}", str(tmp_path), **options))
-        return lines[-1]
-    yield make
-    for line in lines:
-        line.remove()
 
 
 def crc32c(data):
@@ -191,47 +177,6 @@ def header_of(received, version, source, port, destination):
             assert struct.unpack("!I", tlvs[3])[0] == crc32c(covered)
         at += 3 + size
     return received[length:], tlvs
-
-
-def serve_once(listener, amount, result):
-    """Reads a header and `amount` bytes, answers with as many."""
-    connection, _ = listener.accept()
-    with connection:
-        connection.settimeout(30)
-        data = b""
-        while len(data) < 130 + amount and not data.endswith(b"END"):
-            part = connection.recv(1 << 20)
-            if not part:
-                break
-            data += part
-        result.append(data)
-        connection.sendall(bytes(amount) + b"END")
-
-
-@contextlib.contextmanager
-def conversation(line, destination, amount):
-    """A real connection with `amount` random bytes up and as many zeros down; yields what the node read, what was sent,
-    and the client's port."""
-    with line.node.inside():
-        listener = socket.create_server(("::", 8080), family=socket.AF_INET6, dualstack_ipv6=True)
-    result, sent = [], os.urandom(amount) + b"END"
-    with listener:
-        thread = threading.Thread(target=serve_once, args=(listener, amount, result), daemon=True)
-        thread.start()
-        with line.client.inside():
-            client = socket.create_connection((destination, 80), 10)
-        with client:
-            client.settimeout(30)
-            port = client.getsockname()[1]
-            client.sendall(sent)
-            received = b""
-            while len(received) < amount + 3:
-                part = client.recv(1 << 20)
-                assert part
-                received += part
-            assert received == bytes(amount) + b"END"
-        thread.join(30)
-    yield result[0], sent, port
 
 
 @pytest.mark.parametrize("offload", [True, False])

@@ -185,8 +185,9 @@ def test_syn_options_that_would_go_round_the_header(talk, name, blanked):
     talk.at_node(seq=0, payload=talk.header)
 
 
-def test_data_in_the_syn_is_cut_off(talk):
-    talk.syn(options=struct.pack("!BB", 34, 10) + b"12345678", payload=b"early")
+@pytest.mark.parametrize("options", [b"", struct.pack("!BB", 34, 10) + b"12345678"])
+def test_data_in_the_syn_is_cut_off(talk, options):
+    talk.syn(options=options, payload=b"early")
     talk.to_node(payload=b"early")
     talk.at_node(seq=0, payload=talk.header)
     talk.at_node(seq=talk.length, payload=b"early")

@@ -6,8 +6,7 @@ import socket
 
 import pytest
 
-from conftest import PREFIX, short_name
-from harness.header import CLIENT, PUBLIC, Line, load, tool
+from harness.header import CLIENT, PUBLIC, load, tool
 from harness.puppet import ACK, PSH, RST, SYN, timestamps
 from harness.talk import Talk, v2
 
@@ -18,18 +17,6 @@ def one_cpu():
     os.sched_setaffinity(0, {min(before)})
     yield
     os.sched_setaffinity(0, before)
-
-
-@pytest.fixture
-def make_line(request, root, tmp_path):
-    lines = []
-
-    def make(**options):
-        lines.append(Line(f"{PREFIX}-{os.getpid()}-{short_name(request.node.name)}", str(tmp_path), **options))
-        return lines[-1]
-    yield make
-    for line in lines:
-        line.remove()
 
 
 @pytest.fixture
