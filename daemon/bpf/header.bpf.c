@@ -268,9 +268,7 @@ static __always_inline int node_ack(struct __sk_buff *skb, struct segment *s, st
 		}
 	}
 	__u32 ack = wire_shift_back(&by, s->ack);
-	if (s->options && s->first != TIMESTAMP_ALONE)
-		return options_write(skb, s, &by, ack);
-	if (s->options > 12)
+	if (s->options && (s->first != TIMESTAMP_ALONE || s->options > 12))
 		return options_write(skb, s, &by, ack);
 	return number_write(skb, s->tcp, TCP_ACK_NUMBER, s->ack, ack);
 }
