@@ -309,7 +309,7 @@ static struct headers_flow flow_of(const struct flow_key *key, const struct flow
 
 int headers_flows(const struct headers *headers, struct headers_flow **ret_flows, size_t *ret_count)
 {
-	uint32_t entries, room;
+	uint32_t entries = 0, room = 0;
 	int r = headers_usage(headers, &entries, &room), map = headers->maps[HEADER_MAP_FLOWS];
 	if (r < 0)
 		return r;
