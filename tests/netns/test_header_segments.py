@@ -199,14 +199,17 @@ def test_other_syn_options_stay(talk):
     assert talk.syn(options=options).options == options
 
 
-def test_sack_blocks_are_shifted(talk):
+@pytest.mark.parametrize("before", [b"", timestamps(900, 100)])
+def test_sack_blocks_are_shifted(talk, before):
     talk.open(options=struct.pack("!BB", 4, 2))
     base, length = talk.isn + 1, talk.length
     talk.to_node(payload=b"x" * 1000)
     talk.at_node(seq=length)
     here = [(200, 300), (400, 500), (600, 700)]
-    talk.to_client(ack=length + 100, options=sack(*((base + length + a, base + length + b) for a, b in here)))
-    assert blocks_of(talk.at_client(ack=100).options) == [(base + a, base + b) for a, b in here]
+    blocks = sack(*((base + length + a, base + length + b) for a, b in here))
+    talk.to_client(ack=length + 100, options=before + blocks)
+    seen = talk.at_client(ack=100).options
+    assert blocks_of(seen) == [(base + a, base + b) for a, b in here] and seen.startswith(before)
 
 
 def test_sack_at_an_odd_place_and_with_timestamps(talk):
