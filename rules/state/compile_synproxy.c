@@ -116,6 +116,7 @@ void compile_synproxy_decide(struct build *b, struct chain_build *decide)
 	ports_set(b);
 	match_iif(b, b->model->wan.device, true);
 	match_cookie(b);
+	match_addrtype(b, FIB_DADDR, COMPARE_EQ, FIB_TYPE_LOCAL);
 	rule_verdict(b, decide, VERDICT_ACCEPT, NULL, no_origin, "maybe the end of a handshake with synproxy");
 }
 

@@ -14,7 +14,7 @@ def limited(net, start):
     def run(limits, **more):
         health = {"check": "none"}
         edged = start(config(nodes=DUAL, pools={"web": {"nodes": list(DUAL), "health": health}},
-                             forwards={"plain": forward(80, 30099, limits=limits)}, **more))
+                             forwards={"plain": forward(80, 30099, limits=limits, synproxy="off")}, **more))
         return edged
     return run
 
