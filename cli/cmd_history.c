@@ -22,8 +22,9 @@ int cmd_history(struct cli *cli)
 		table_column(table, titles[i], i == 1 ? ALIGN_RIGHT : ALIGN_LEFT);
 	json_array_foreach(list, i, item) {
 		bool current = js_bool(item, "current"), pending = js_bool(item, "pending");
-		enum tone tone = pending ? TONE_WARN : current ? TONE_GOOD : TONE_PLAIN;
-		table_cell(table, tone, pending ? "pending" : current ? "current" : " ");
+		bool lapsed = js_bool(item, "lapsed");
+		enum tone tone = pending ? TONE_WARN : current ? TONE_GOOD : lapsed ? TONE_DIM : TONE_PLAIN;
+		table_cell(table, tone, pending ? "pending" : current ? "current" : lapsed ? "lapsed" : " ");
 		table_cell(table, tone, js_any(cli, item, "revision"));
 		table_cell(table, TONE_PLAIN, text_time(cli->arena, js_text(item, "time")));
 		table_cell(table, TONE_PLAIN, js_any(cli, item, "user"));

@@ -141,7 +141,8 @@ void answer_history(struct server *server, struct request *request)
 						      .message = list[i].message,
 						      .summary = list[i].summary,
 						      .current = list[i].revision == server->revision,
-						      .pending = waits && list[i].revision == pending.revision};
+						      .pending = waits && list[i].revision == pending.revision,
+						      .lapsed = list[i].lapsed};
 	respond_json(server, request->id, 200, revisions ? show_history(revisions, count) : NULL);
 }
 

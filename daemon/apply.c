@@ -162,7 +162,6 @@ static int bring_up(struct server *server, struct model **model, bool must_liste
 	if (r < 0)
 		log_error("push", "the forwarder could not be told of the new configuration: %s", strerror(-r));
 	outlaw_connections(engine_model(server->engine), runtime_view(server->runtime, now));
-	server->applied_at = now;
 	server->closed = false;
 	server->closed_why = NULL;
 	if (server->front)
@@ -261,6 +260,7 @@ static void settle(struct server *server, const struct apply_request *request, c
 		log_error("history", "revision %u is in force, but could not be marked so: %s; a reboot brings the last one",
 			  revision, error ? error : strerror(-r));
 	server->revision = revision;
+	server->applied_at = history_since(server->history, revision);
 	if (request->write_folder)
 		write_folder(server, files, revision, arena, result);
 	server_set_timers(server);
@@ -356,6 +356,7 @@ static int bring_up_revision(struct server *server, uint32_t revision, struct ar
 	if (rewrite)
 		write_folder(server, &files, revision, arena, &result);
 	server->revision = revision;
+	server->applied_at = history_since(server->history, revision);
 	remember_warnings(server, &diags);
 	log_info("apply", "revision %u is in force, %zu steps", revision, result.report.step_count);
 	return 0;
@@ -407,6 +408,12 @@ int apply_confirm(struct server *server, uint32_t *ret_revision)
 	return 0;
 }
 
+static void lapse(struct server *server)
+{
+	history_lapse(server->history, server_now());
+	server->applied_at = history_since(server->history, server->revision);
+}
+
 void apply_expire(struct server *server)
 {
 	cleanup_arena struct arena *arena = arena_new();
@@ -417,7 +424,7 @@ void apply_expire(struct server *server)
 		    pending.previous);
 	if (bring_up_revision(server, pending.previous, arena, true) < 0)
 		return; /* the timer comes again: the record is still there */
-	history_clear_pending(server->history);
+	lapse(server);
 }
 
 void apply_save_runtime(struct server *server)
@@ -502,12 +509,12 @@ void apply_boot(struct server *server)
 	}
 	uint32_t committed = history_committed(server->history);
 	if (!committed) {
-		history_clear_pending(server->history);
+		history_lapse(server->history, server_now());
 		first_start(server, arena);
 		return;
 	}
 	if (bring_up_revision(server, committed, arena, history_pending(server->history, &pending)) < 0)
 		close_down(server, "the committed revision cannot be brought up (see the log)");
 	else
-		history_clear_pending(server->history);
+		lapse(server);
 }

@@ -28,6 +28,7 @@ struct history {
 	size_t count, capacity;
 	uint32_t committed, highest; /* highest: of all numbers seen */
 	uint32_t before;             /* the committed one before that; 0: not known */
+	uint64_t since;              /* when the committed one came back into force; 0: it is in force since its apply */
 	bool has_pending;
 	struct history_pending pending;
 };
@@ -177,11 +178,12 @@ static int read_committed(struct history *history, uint32_t *ret_revision)
 	int r = read_record(history, "committed", &json);
 	if (r < 0 || !json)
 		return r;
-	json_int_t revision, before = 0;
-	if (json_unpack(json, "{s:I, s?I}", "revision", &revision, "before", &before) == 0 && revision > 0 &&
-	    revision < UINT32_MAX && before >= 0 && before < UINT32_MAX) {
+	json_int_t revision, before = 0, since = 0;
+	if (json_unpack(json, "{s:I, s?I, s?I}", "revision", &revision, "before", &before, "since", &since) == 0 &&
+	    revision > 0 && revision < UINT32_MAX && before >= 0 && before < UINT32_MAX && since >= 0) {
 		*ret_revision = (uint32_t)revision;
 		history->before = (uint32_t)before;
+		history->since = (uint64_t)since;
 	} else {
 		log_error("history", "%s/committed is passed over: it is damaged", history->dir);
 	}
@@ -224,6 +226,7 @@ static int settle(struct history *history)
 	bool lost = committed || faccessat(history->root, "committed", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 	uint32_t most = committed ? committed : history->has_pending ? history->pending.previous : UINT32_MAX;
 	history->committed = lost ? newest_good(history, most) : 0;
+	history->since = 0;
 	if (lost && history->committed)
 		log_error("history", "the committed revision cannot be read: revision %u takes its place",
 			  history->committed);
@@ -346,18 +349,26 @@ static void prune(struct history *history)
 		sweep_blobs(history);
 }
 
+static int write_committed(struct history *history, uint32_t revision, uint32_t before, uint64_t since)
+{
+	return write_record(history, "committed",
+			    json_pack("{s:I, s:I, s:I}", "revision", (json_int_t)revision, "before", (json_int_t)before,
+				      "since", (json_int_t)since));
+}
+
 int history_commit(struct history *history, uint32_t revision, struct arena *arena, const char **ret_error)
 {
 	const struct entry *entry = find(history, revision);
 	if (!entry || entry->damaged)
 		return history_fail(arena, ret_error, -ENOENT, "cannot commit revision %u", revision);
 	uint32_t before = revision == history->committed ? history->before : history->committed;
-	int r = write_record(history, "committed", json_pack("{s:I, s:I}", "revision", (json_int_t)revision, "before",
-							     (json_int_t)before));
+	uint64_t since = revision == history->committed ? history->since : 0;
+	int r = write_committed(history, revision, before, since);
 	if (r < 0)
 		return history_fail(arena, ret_error, r, "cannot commit revision %u", revision);
 	history->committed = revision;
 	history->before = before;
+	history->since = since;
 	if (history->has_pending && history->pending.revision == revision) {
 		history->has_pending = false;
 		/* Left behind it means nothing, since that revision is committed. */
@@ -447,6 +458,36 @@ int history_clear_pending(struct history *history)
 	if (r == 0)
 		history->has_pending = false;
 	return r;
+}
+
+void history_lapse(struct history *history, uint64_t now)
+{
+	if (!history->has_pending) {
+		history_clear_pending(history); /* one that was damaged */
+		return;
+	}
+	int r = files_mark_lapsed(history->revisions, history->pending.revision);
+	if (r < 0)
+		log_warning("history", "revision %u is not marked as lapsed: %s", history->pending.revision, strerror(-r));
+	history->since = now;
+	r = history->committed ? write_committed(history, history->committed, history->before, now) : 0;
+	if (r < 0)
+		log_warning("history", "since when revision %u is in force again is not kept: %s", history->committed,
+			    strerror(-r));
+	r = history_clear_pending(history);
+	if (r < 0)
+		log_warning("history", "%s/pending is not removed: %s", history->dir, strerror(-r));
+}
+
+uint64_t history_since(const struct history *history, uint32_t revision)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	struct stored_meta meta;
+	if (revision == history->committed && history->since)
+		return history->since;
+	if (!arena || !find(history, revision) || files_read_meta(history->revisions, revision, arena, &meta) < 0)
+		return 0;
+	return meta.meta.time;
 }
 
 void history_recognise(struct history *history, uint32_t revision, struct source_file *file, struct arena *arena)

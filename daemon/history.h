@@ -21,6 +21,7 @@ struct history_meta {
 	uint32_t revision;
 	uint64_t time; /* seconds since the epoch */
 	const char *user, *message, *summary; /* may be NULL */
+	bool lapsed; /* it went back by itself, since nobody confirmed it */
 };
 
 struct history_pending {
@@ -61,6 +62,12 @@ bool history_pending(const struct history *history, struct history_pending *ret_
 uint64_t history_pending_seconds_left(const struct history_pending *pending);
 /* The pending record goes away; the revision stays in the list. */
 int history_clear_pending(struct history *history);
+/* The confirmation did not come, and the committed revision is in force again, since now: kept on disk with the
+ * revision that lapsed, and the pending record goes away. What cannot be written is logged. */
+void history_lapse(struct history *history, uint64_t now);
+/* When the revision came into force, in seconds since the epoch: when it was applied, or the last time that the one
+ * after it lapsed. 0: not known. */
+uint64_t history_since(const struct history *history, uint32_t revision);
 
 /* Fill in the file's hash when it is large and the revision (0: none) has the very same: comparing is ten times
  * quicker than hashing a blocklist. Whatever goes wrong leaves it unknown. */

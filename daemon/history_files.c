@@ -176,7 +176,20 @@ int files_read_meta(int revisions, uint32_t revision, struct arena *arena, struc
 	size_t length;
 	cleanup_fd int folder = open_revision(revisions, revision);
 	int r = folder < 0 ? folder : store_read(folder, META_NAME, META_MAX, arena, &text, &length);
-	return r < 0 ? r : parse_meta(text, length, revision, arena, ret_meta);
+	if (r == 0)
+		r = parse_meta(text, length, revision, arena, ret_meta);
+	if (r == 0)
+		ret_meta->meta.lapsed = faccessat(folder, LAPSED_NAME, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	return r;
+}
+
+int files_mark_lapsed(int revisions, uint32_t revision)
+{
+	cleanup_fd int folder = open_revision(revisions, revision);
+	if (folder < 0)
+		return folder;
+	store_clean(folder); /* of a crash while this was written before */
+	return store_replace(folder, LAPSED_NAME, "", 0, 0600);
 }
 
 /* The file of this name in a revision. */

@@ -8,6 +8,8 @@
 
 #define REVISION_NAME_MAX 16 /* "000012", with the terminator; longer from a million on */
 #define META_NAME "meta.json"
+/* In the folder of a revision that was not confirmed in time; a file of the configuration is never stored so. */
+#define LAPSED_NAME ".lapsed"
 #define META_MAX (8u << 20)
 #define RECORD_MAX 4096
 #define HISTORY_FILE_MAX (64u << 20)
@@ -45,6 +47,7 @@ int history_hash(const void *data, size_t length, char *ret_hash);
 int files_read_meta(int revisions, uint32_t revision, struct arena *arena, struct stored_meta *ret_meta);
 int files_add(int revisions, int blobs, uint32_t revision, const struct source_file *files, size_t count,
 	      const struct history_meta *meta, struct arena *arena, const char **ret_error);
+int files_mark_lapsed(int revisions, uint32_t revision);
 int files_load(int revisions, int blobs, uint32_t revision, struct arena *arena, struct source_file **ret_files,
 	       size_t *ret_count, const char **ret_error);
 /* Does the revision have exactly these files? */

@@ -182,6 +182,7 @@ json_t *show_history(const struct show_revision *revisions, size_t count)
 		       part_put_text(json, "message", order[i]->message) &&
 		       part_put_bool(json, "current", order[i]->current) &&
 		       part_put_bool(json, "pending", order[i]->pending) &&
+		       part_put_bool(json, "lapsed", order[i]->lapsed) &&
 		       part_put_text(json, "summary", order[i]->summary);
 		fine = part_append(list, json) && fine;
 	}

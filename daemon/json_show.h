@@ -50,7 +50,7 @@ struct show_revision {
 	uint32_t revision;
 	uint64_t time; /* seconds since the epoch */
 	const char *user, *message, *summary;
-	bool current, pending;
+	bool current, pending, lapsed;
 };
 
 struct show {

@@ -46,7 +46,7 @@ struct server {
 	int lock;
 
 	uint32_t revision;       /* in force */
-	uint64_t applied_at;     /* seconds since the epoch */
+	uint64_t applied_at;     /* since when the revision is in force, in seconds since the epoch; 0: not known */
 	uint64_t started_at;
 	uint64_t repairs;
 	unsigned ticks; /* seconds that the loop has run, more or less */

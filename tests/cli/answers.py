@@ -116,11 +116,11 @@ CONNECTIONS = [{"protocol": "tcp", "client": "198.51.100.77:40000", "forward": "
                 "bytes_in": 1000, "bytes_out": 5000000, "header": "delivered", "unique_id": None}]
 HISTORY = [
     {"revision": 13, "time": "2025-03-01T14:30:00Z", "user": "root", "message": "", "current": False, "pending": True,
-     "summary": "forward git-ssh: listen 30022 -> 22"},
+     "lapsed": False, "summary": "forward git-ssh: listen 30022 -> 22"},
     {"revision": 12, "time": "2025-03-01T12:30:00Z", "user": "ada", "message": "Grüße", "current": True,
-     "pending": False, "summary": ["forward https added"]},
+     "pending": False, "lapsed": False, "summary": ["forward https added"]},
     {"revision": 9, "time": "2025-02-01T00:00:00Z", "user": "root", "message": "first", "current": False,
-     "pending": False, "summary": ""},
+     "pending": False, "lapsed": True, "summary": ""},
 ]
 DIFF = {"from": 9, "to": 12, "diff": "--- edged.yaml\n+++ edged.yaml\n@@ -1,2 +1,2 @@\n version: 1\n-a: 1\n+a: 2\n",
         "changes": ["forward https added"]}

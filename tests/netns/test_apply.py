@@ -2,6 +2,7 @@
 import json
 import re
 import threading
+import time
 
 import pytest
 
@@ -42,6 +43,8 @@ def test_a_second_apply_writes_nothing(running):
 
 def test_a_restart_writes_nothing(running):
     net, edged = running
+    applied_at = edged.get("/v1/status")["applied_at"]
+    until(lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()) > applied_at, 3, "the clock to go on")
     with readers.nft_events(net.edge, net.folder) as events:
         edged.kill("main")
         edged.wait_ready()
@@ -52,6 +55,7 @@ def test_a_restart_writes_nothing(running):
         edged.start()
         edged.wait_backends("plain", 2)
     assert set(events) <= {"add table inet edged"}, "with its supervisor gone, it takes the orphaned table, and no more"
+    until(lambda: edged.get("/v1/status")["applied_at"] == applied_at, 3, "the time of the apply to be what it was")
 
 
 def test_counters_survive_what_does_not_concern_them(running):

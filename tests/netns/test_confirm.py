@@ -43,6 +43,15 @@ def test_the_path_is_cut_and_comes_back(running):
     until(lambda: may_manage(net), 6, "the operator's way in to come back")
     until(lambda: edged.get("/v1/status")["pending"] is None, 3)
     assert_good(net, edged, before)
+    since = edged.get("/v1/status")["applied_at"]
+    for _ in range(2):
+        states = {entry["revision"]: (entry["current"], entry["pending"], entry["lapsed"])
+                  for entry in edged.get("/v1/history")}
+        assert states == {1: (True, False, False), 2: (False, False, True)}, "told as lapsed, after a restart too"
+        assert edged.get("/v1/status")["applied_at"] == since > pending["deadline"][:-4]
+        edged.kill("main")
+        edged.wait_ready()
+    assert "lapsed" in edged.ctl("history").stdout
 
 
 def test_rollback_never_goes_to_what_nobody_confirmed(running):

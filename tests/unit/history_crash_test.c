@@ -173,6 +173,22 @@ static int run_clear(struct history *history, struct arena *arena)
 	return history_clear_pending(history);
 }
 
+static int run_lapse(struct history *history, struct arena *arena)
+{
+	enum disk_fault kind = fault;
+	fault = DISK_FINE;
+	run_pending(history, arena);
+	fault = kind;
+	history_lapse(history, 1800000000);
+	return 0;
+}
+
+/* With the record still there, the next start does all of it again. */
+static bool lapsed_or_not(const struct found *found)
+{
+	return found->committed == 2 && found->newest == 3 && (!found->pending || pending(found));
+}
+
 static int run_discard(struct history *history, struct arena *arena)
 {
 	(void)arena;
@@ -223,6 +239,7 @@ static const struct scenario scenarios[] = {
 	{"set pending", run_pending, untouched, pending},
 	{"confirm", run_confirm, pending, committed},
 	{"clear pending", run_clear, pending, untouched},
+	{"lapse", run_lapse, pending, lapsed_or_not},
 	{"discard", run_discard, untouched, discarded_or_not},
 	{"save run data", run_runtime, untouched, runtime_saved},
 	{"write the folder", run_folder, folder_mixed, folder_new},

@@ -234,6 +234,42 @@ static void test_pending(void **state)
 	assert_false(history_pending(fixture->history, &pending));
 }
 
+/* What lapsed is known after a restart, and so is since when what came back is in force. */
+static void test_lapse(void **state)
+{
+	struct fixture *fixture = *state;
+	struct history_pending pending;
+	struct history_meta *list;
+	const char *error = NULL;
+	size_t count;
+	uint32_t first = add(fixture, "one"), second = add(fixture, "two");
+	history_lapse(fixture->history, 1800000000); /* nothing waits: nothing happens */
+	commit(fixture, first);
+	assert_int_equal(history_since(fixture->history, first), 1700000000);
+	assert_int_equal(history_set_pending(fixture->history, second, 60, fixture->arena, &error), 0);
+	history_lapse(fixture->history, 1800000000);
+	for (int again = 0; again < 2; again++, reopen(fixture)) {
+		assert_false(history_pending(fixture->history, &pending));
+		assert_int_equal(history_committed(fixture->history), first);
+		assert_int_equal(history_since(fixture->history, first), 1800000000);
+		assert_int_equal(history_since(fixture->history, second), 1700000000);
+		assert_int_equal(history_since(fixture->history, 77), 0);
+		assert_int_equal(history_list(fixture->history, fixture->arena, &list, &count), 0);
+		assert_int_equal(count, 2);
+		assert_true(list[0].lapsed);
+		assert_false(list[1].lapsed);
+		assert_string_equal(main_text(fixture, second), "two");
+	}
+	/* The next one is in force since its own apply; committing what is committed changes nothing. */
+	commit(fixture, first);
+	assert_int_equal(history_since(fixture->history, first), 1800000000);
+	uint32_t third = add(fixture, "three");
+	commit(fixture, third);
+	assert_int_equal(history_since(fixture->history, third), 1700000000);
+	history_discard(fixture->history, second);
+	assert_int_equal(access(path(fixture, "revisions/000002"), F_OK), -1);
+}
+
 /* The guard looks while main writes: main's files under way, and blobs that no revision has yet, stay. */
 static void test_look(void **state)
 {
@@ -492,6 +528,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_add_and_load, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_bad_names, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_pending, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_lapse, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_look, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_prune_and_blobs, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_damaged_blob, set_up, tear_down),

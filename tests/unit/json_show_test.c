@@ -278,15 +278,17 @@ static void test_history(void **context)
 {
 	(void)context;
 	static const struct show_revision revisions[] = {
-		{1, NOW, "root", NULL, "first", false, false},
-		{3, NOW + 2, "uid 7", "m", "2 changes", true, true},
-		{2, 0, NULL, "x", "y", false, false}};
+		{1, NOW, "root", NULL, "first", false, false, true},
+		{3, NOW + 2, "uid 7", "m", "2 changes", true, true, false},
+		{2, 0, NULL, "x", "y", false, false, false}};
 	json_t *list = show_history(revisions, 3);
 	assert_member(json_array_get(list, 0), "revision", "3");
 	assert_member(json_array_get(list, 0), "current", "true");
 	assert_member(json_array_get(list, 0), "pending", "true");
 	assert_member(json_array_get(list, 1), "user", "null");
 	assert_member(json_array_get(list, 1), "time", "null");
+	assert_member(json_array_get(list, 1), "lapsed", "false");
+	assert_member(json_array_get(list, 2), "lapsed", "true");
 	assert_member(json_array_get(list, 2), "message", "null");
 	assert_member(json_array_get(list, 2), "time", "\"2024-05-01T12:00:00Z\"");
 	json_decref(list);
