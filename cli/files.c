@@ -7,12 +7,16 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
-#define BLOCKLIST_MOST_BYTES (256u << 20)
+#define BLOCKLIST_MOST_BYTES (64u << 20) /* as much as a revision of edged's takes */
 
 static void close_fd(const int *fd)
 {
@@ -49,15 +53,40 @@ static int read_all(struct arena *arena, int fd, size_t room, size_t most, const
 	return -ENOMEM;
 }
 
-static int read_file(struct cli *cli, const char *path, size_t most, struct config_file *ret_file)
+/* The file name within folder ("": here), by no way out of it. Not waiting: a FIFO that nobody writes to must not stop
+ * a check for ever. */
+static int open_beneath(const char *folder, const char *name)
 {
-	/* Not waiting in open: a FIFO that nobody writes to must not stop a check for ever. */
-	__attribute__((cleanup(close_fd))) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+			       .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+	__attribute__((cleanup(close_fd))) int dir = open(*folder ? folder : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	long fd = dir < 0 ? dir : syscall(SYS_openat2, dir, name, &how, sizeof(how));
+	if (fd < 0)
+		return errno == EXDEV || errno == ELOOP ? -EINVAL : -errno;
+	return (int)fd;
+}
+
+/* "<(generate)" and /dev/stdin, which a shell has opened; a FIFO in a folder is none, since edged takes none. */
+static bool is_stream(int fd, const struct stat *info)
+{
+	struct statfs where;
+	return S_ISCHR(info->st_mode) ||
+	       (S_ISFIFO(info->st_mode) && fstatfs(fd, &where) == 0 && where.f_type == PIPEFS_MAGIC);
+}
+
+/* Takes the descriptor, or -errno instead of one. As with edged, only regular files: -EINVAL. */
+static int read_file(struct cli *cli, int opened, const char *path, size_t most, struct config_file *ret_file)
+{
+	__attribute__((cleanup(close_fd))) int fd = opened;
 	struct stat info;
-	if (fd < 0 || fstat(fd, &info) < 0 || fcntl(fd, F_SETFL, 0) < 0)
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &info) < 0 || fcntl(fd, F_SETFL, 0) < 0)
 		return -errno;
 	if (S_ISDIR(info.st_mode))
 		return -EISDIR;
+	if (!S_ISREG(info.st_mode) && !is_stream(fd, &info))
+		return -EINVAL;
 	if (info.st_size > (off_t)most)
 		return -EFBIG;
 	struct config_file file = {.shown = path};
@@ -68,12 +97,14 @@ static int read_file(struct cli *cli, const char *path, size_t most, struct conf
 	return r;
 }
 
-static int add_yaml(struct cli *cli, struct files *files, const char *path, const char *name)
+static int add_yaml(struct cli *cli, struct files *files, int opened, const char *path, const char *name)
 {
 	struct config_file file;
-	int r = read_file(cli, path, DOC_MAX_BYTES, &file);
+	int r = read_file(cli, opened, path, DOC_MAX_BYTES, &file);
 	if (r == -EFBIG)
 		cli_error(cli, "%s is larger than %u MiB", path, DOC_MAX_BYTES >> 20);
+	else if (r == -EINVAL)
+		cli_error(cli, "cannot read %s: not a regular file within the configuration's folder", path);
 	else if (r < 0)
 		cli_error(cli, "cannot read %s: %s", path, strerror(-r));
 	if (r < 0)
@@ -102,7 +133,7 @@ static int read_conf_d(struct cli *cli, struct files *files)
 	struct dirent **entries;
 	const char *folder = cli_format(cli, "%sconf.d", files->folder);
 	int count = scandir(folder, &entries, is_yaml, by_name), r = 0;
-	if (count < 0 && (errno == ENOENT || errno == ENOTDIR))
+	if (count < 0 && errno == ENOENT)
 		return 0;
 	if (count < 0) {
 		r = -errno;
@@ -112,7 +143,8 @@ static int read_conf_d(struct cli *cli, struct files *files)
 	for (int i = 0; i < count; i++) {
 		const char *name = cli_format(cli, "conf.d/%s", entries[i]->d_name);
 		if (r == 0)
-			r = add_yaml(cli, files, cli_format(cli, "%s%s", files->folder, name), name);
+			r = add_yaml(cli, files, open_beneath(files->folder, name),
+				     cli_format(cli, "%s%s", files->folder, name), name);
 		free(entries[i]);
 	}
 	free(entries);
@@ -125,7 +157,9 @@ int files_read(struct cli *cli, const char *main_file, struct files **ret_files)
 	const char *slash = strrchr(main_file, '/');
 	files->folder = slash ? arena_strndup(cli->arena, main_file, (size_t)(slash - main_file) + 1) : "";
 	cli_need((void *)(uintptr_t)files->folder);
-	int r = add_yaml(cli, files, main_file, "edged.yaml");
+	/* The one file that was named may be a link to anywhere. */
+	int fd = open(main_file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int r = add_yaml(cli, files, fd < 0 ? -errno : fd, main_file, "edged.yaml");
 	if (r == 0)
 		r = read_conf_d(cli, files);
 	if (r == 0)
@@ -151,7 +185,8 @@ int files_read_named(struct cli *cli, const struct files *files, const char *nam
 	struct config_file file;
 	if (!stays_inside(name))
 		return -EINVAL;
-	int r = read_file(cli, cli_format(cli, "%s%s", files->folder, name), BLOCKLIST_MOST_BYTES, &file);
+	int r = read_file(cli, open_beneath(files->folder, name), cli_format(cli, "%s%s", files->folder, name),
+			  BLOCKLIST_MOST_BYTES, &file);
 	if (r < 0)
 		return r;
 	file.name = name;

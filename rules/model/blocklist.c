@@ -312,7 +312,8 @@ int blocklist_read(struct reader *reader, const struct where *up, const struct d
 		return r;
 	if (r == -EINVAL)
 		return reader_error(reader, &where, at,
-				    "\"%s\" is outside the configuration's folder (move the list into it)", list->file);
+				    "\"%s\" is no regular file within the configuration's folder (move the list into it)",
+				    list->file);
 	if (r == -ENOENT)
 		return reader_error(reader, &where, at,
 				    "there is no file \"%s\" (names are relative to the configuration's folder)",

@@ -106,11 +106,42 @@ def test_files_that_cannot_be_read(folder):
     assert edgectl("check", folder).stderr == f"edgectl: cannot read {folder}: Is a directory\n"
     (folder / "edged.yaml").unlink()
     os.mkfifo(folder / "edged.yaml")
-    assert edgectl("check", folder / "edged.yaml").returncode == 1
+    result = edgectl("check", folder / "edged.yaml")
+    assert (result.returncode, result.stderr) == (
+        1, f"edgectl: cannot read {folder}/edged.yaml: not a regular file within the configuration's folder\n")
     (folder / "conf.d").rmdir()
-    (folder / "conf.d").write_text("")
     (folder / "mine.yaml").write_text(BASE)
     assert edgectl("check", folder / "mine.yaml").returncode == 0
+    (folder / "conf.d").write_text("")
+    assert edgectl("check", folder / "mine.yaml").stderr == f"edgectl: cannot read {folder}/conf.d: Not a directory\n"
+
+
+def test_what_an_apply_refuses_is_refused_here_too(folder, tmp_path_factory):
+    """Files that are none, and links out of the folder; links within it, and the main file as a link, are fine."""
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "a.txt").write_text("198.18.5.0/24\n")
+    (outside / "f.yaml").write_text("floating_ips: []\n")
+    extra, blocklist = folder / "conf.d" / "f.yaml", folder / "lists" / "a.txt"
+    for make in (lambda: os.mkfifo(extra), lambda: extra.symlink_to(outside / "f.yaml")):
+        make()
+        result = edgectl("check", folder / "edged.yaml")
+        assert (result.returncode, result.stdout, result.stderr) == (
+            1, "", f"edgectl: cannot read {extra}: not a regular file within the configuration's folder\n")
+        extra.unlink()
+    extra.write_text("blocklists: { a: { file: lists/a.txt, reason: x } }\n")
+    for make in (lambda: os.mkfifo(blocklist), lambda: blocklist.symlink_to(outside / "a.txt")):
+        make()
+        result = edgectl("check", folder / "edged.yaml")
+        assert result.returncode == 1 and 'blocklists.a.file: "lists/a.txt" is no regular file within' in result.stderr
+        blocklist.unlink()
+    (folder / "lists" / "b.txt").write_text("198.18.5.0/24\n")
+    blocklist.symlink_to("b.txt")
+    assert edgectl("check", folder / "edged.yaml").returncode == 0
+    (outside / "main.yaml").write_text((folder / "edged.yaml").read_text())
+    (folder / "edged.yaml").unlink()
+    (folder / "edged.yaml").symlink_to(outside / "main.yaml")
+    assert edgectl("check", folder / "edged.yaml").returncode == 0
+    assert edgectl("check", "edged.yaml", cwd=folder).returncode == 0
 
 
 def test_a_file_that_is_too_large(folder):
