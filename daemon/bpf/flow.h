@@ -13,7 +13,7 @@
 #define FLOW_MARK_CRC 0x00800000u
 #define FLOW_MARK_ID 0x00400000u
 
-#define FLOW_LAYOUT "1" /* in the names of the pinned maps: a new one with each change of a struct here */
+#define FLOW_LAYOUT "2" /* in the names of the pinned maps: a new one with each change of a struct here */
 
 /* A flow by the addresses that it has towards the node, network byte order; IPv4 as ::ffff:a.b.c.d, which adds
  * nothing to a ones' complement sum. */
@@ -27,6 +27,7 @@ struct flow {
 	__u64 answered_at; /* nanoseconds since boot: the last header that a bare ACK of the node asked for */
 	__u32 isn;     /* the client's initial sequence number */
 	__u32 ack;     /* what the client acknowledged, and its window, with the last segment at ISN + 1 */
+	__u32 end;     /* behind the last byte that the client sent, from ISN + 1; until the header is acknowledged */
 	__u16 window;
 	__u16 length;  /* of the header */
 	__u8 dead;     /* the flow is gone, and another one that has no header has its addresses */
@@ -36,7 +37,7 @@ struct flow {
 	__u8 past;     /* and so much more that comparisons with the ISN mean nothing any more */
 	__u8 derived;  /* made from conntrack: isn, ack, window and id are not known */
 	__u8 held;     /* one reset was held back */
-	__u8 unused[5];
+	__u8 unused;
 };
 
 /* As enum headers_counter in daemon/kernel/header.h. */

@@ -77,6 +77,9 @@ WIRE_CALL int client_early(struct __sk_buff *skb, const struct segment *s, struc
 	/* A keep-alive probe: its number, and its one byte, must not reach into the header. */
 	if ((__s32)ahead < 0)
 		return TC_ACT_OK;
+	__u32 end = ahead + s->payload + (s->flags & TCP_FIN ? 1 : 0);
+	if (end > flow->end)
+		flow->end = end;
 	if (ahead)
 		return number_write(skb, s->tcp, TCP_SEQ, s->seq, s->seq + length);
 	if ((s->flags & (TCP_RST | TCP_ACK)) == TCP_RST)
@@ -249,6 +252,9 @@ static __always_inline int node_ack(struct __sk_buff *skb, struct segment *s, st
 	if (!by.past) {
 		__u32 ahead = s->ack - by.base;
 		if ((__s32)ahead < 0)
+			return TC_ACT_OK;
+		/* Nor can it be of this flow if it acknowledges what was not sent. */
+		if (!flow->acked && ahead && (!flow->sent || ahead > by.length + flow->end))
 			return TC_ACT_OK;
 		if (ahead >= by.length) {
 			if (!flow->acked) {

@@ -12,7 +12,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#define LINEAR 128 /* bytes that headers may reach: link, two tags, IPv6, TCP with its options */
+#define LINEAR 128 /* bytes that headers may reach: link, IPv6, TCP with its options */
 #define EXTENSIONS 4
 #define TCP_FIN 1
 #define TCP_SYN 2
@@ -57,30 +57,20 @@ static __always_inline void v4_mapped(__u32 *to, __u32 address)
 	to[3] = address;
 }
 
-/* The protocol above the link, and where it begins. VLAN tags are passed over, at most two. */
+/* The protocol above the link, and where it begins. A frame with a VLAN's tag is no packet of this device: it comes
+ * through the programs of the VLAN's own, if those have them. VLAN 0 is a priority alone, and the kernel has taken its
+ * tag out. */
 static __always_inline __be16 link_read(struct __sk_buff *skb, int link, __u32 *ret_ip)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	struct ethhdr *ether = data;
 	*ret_ip = 0;
 	if (!link)
 		return (__be16)skb->protocol;
-	struct ethhdr *ether = data;
-	if ((void *)(ether + 1) > end)
+	if ((void *)(ether + 1) > end || (skb->vlan_tci & 0x0fff))
 		return 0;
-	__be16 protocol = ether->h_proto;
-	__u32 at = sizeof(*ether);
-#pragma unroll
-	for (int i = 0; i < 2; i++) {
-		if (protocol == bpf_htons(ETH_P_8021Q) || protocol == bpf_htons(ETH_P_8021AD)) {
-			__be16 *tag = data + at;
-			if ((void *)(tag + 2) > end)
-				return 0;
-			protocol = tag[1];
-			at += 4;
-		}
-	}
-	*ret_ip = at;
-	return protocol;
+	*ret_ip = sizeof(*ether);
+	return ether->h_proto;
 }
 
 /* IPv6 extension headers up to what is looked for. */

@@ -87,10 +87,15 @@ def test_fragments_of_a_segment(make_line):
 
 
 def test_vlan_tagged_frames_of_the_node(make_line):
-    """A priority tag (VLAN 0): the kernel takes it for its own device's."""
+    """A priority tag (VLAN 0): the kernel takes it for its own device's. A VLAN's tag: another device's."""
     line = make_line(puppet=True)
     with Talk(line) as talk:
         talk.open(acknowledged=False)
+        talk.node.tag = struct.pack("!HH", 0x8100, 0x2064)
+        talk.to_client(ack=28)
+        talk.node.tag = b""
+        talk.nothing_at_client()
+        assert line.flows()[0]["state"] == "unacknowledged"
         talk.node.tag = struct.pack("!HH", 0x8100, 0x2000)
         talk.to_client(ack=28, payload=b"tagged")
         talk.at_client(ack=0, payload=b"tagged")

@@ -84,6 +84,23 @@ def test_stale_ack_without_an_entry(line):
         talk.open()
 
 
+@pytest.mark.parametrize("old", [900000, 1000 - 2 ** 20, 0x80001000])
+def test_stale_segments_behind_the_syn_ack(line, old):
+    """Reordered: what acknowledges numbers of another flow says nothing of this one's header."""
+    with Talk(line) as talk:
+        talk.syn()
+        talk.node.send(talk.node_isn + 1, old, ACK)
+        talk.node.send(talk.node_isn + 1, old, SYN | ACK)
+        talk.to_node()
+        talk.at_node(seq=0, ack=0, payload=talk.header)
+        talk.node.send(talk.node_isn + 1, old, ACK)
+        talk.to_node(payload=b"GET /")
+        talk.at_node(seq=28, payload=b"GET /")
+        talk.to_node(payload=b"GET /")
+        talk.at_node(seq=0, ack=0, payload=talk.header)
+        talk.at_node(seq=28, payload=b"GET /")
+
+
 def test_refusal_where_an_old_entry_stands(line):
     """The node's reset acknowledges the new SYN: the old entry must not shift it, or the client would wait."""
     with Talk(line) as talk:
