@@ -131,6 +131,8 @@ static void reply_applied(struct server *server, struct request *request, const 
 		return;
 	}
 	json_t *warnings = show_diags(diags, DIAG_WARNING);
+	if (result->kept)
+		json_array_append_new(warnings, show_text(result->kept));
 	if (result->folder_error)
 		json_array_append_new(warnings, json_sprintf("%s; the next `edgectl apply` would bring those back",
 							     result->folder_error));

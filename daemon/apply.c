@@ -8,6 +8,7 @@
 #include "injection.h"
 #include "log.h"
 #include "outlaw.h"
+#include "unapplied.h"
 #include "pressure.h"
 #include "tunnel_watch.h"
 
@@ -183,8 +184,15 @@ void apply_summarise(const struct model *before, const struct model *after, stru
 static void write_folder(struct server *server, const struct source_files *files, uint32_t revision,
 			 struct arena *arena, struct apply_result *result)
 {
-	const char *error = NULL;
-	if (folder_write(server->options.config, files->items, files->count, arena, &error) == 0)
+	const char *error = NULL, *config = server->options.config;
+	int r = unapplied_keep(server->history, config, files->items, files->count, arena, &result->kept);
+	if (r < 0)
+		error = arena_printf(arena, "edits that were never applied could not be kept: %s", strerror(-r));
+	else
+		r = folder_write(config, files->items, files->count, arena, &error);
+	if (result->kept)
+		log_warning("apply", "%s", result->kept);
+	if (r == 0)
 		return;
 	const char *text = arena_printf(arena, "the configuration folder does not show revision %u: %s", revision,
 					error ? error : "out of memory");

@@ -26,6 +26,7 @@ struct apply_result {
 	unsigned status;   /* HTTP's; 200: done */
 	const char *error; /* NULL, or one line */
 	const char *folder_error; /* NULL, or why the folder still has other files than what is in force */
+	const char *kept; /* NULL, or which edits that were never applied were kept, and where */
 	uint32_t revision;
 	bool changed;
 	const char *const *summary;

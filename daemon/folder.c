@@ -271,3 +271,10 @@ int folder_write(const char *config, const struct source_file *files, size_t cou
 	}
 	return remove_extra(&home, files, count, arena, ret_error);
 }
+
+int folder_put(const char *config, const struct source_file *file, struct arena *arena)
+{
+	cleanup_home struct home home = {.folder = "", .base = "", .fd = -1};
+	int r = home_open(config, arena, &home);
+	return r < 0 ? r : write_below(home.fd, file->name, file, arena);
+}

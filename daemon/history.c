@@ -541,3 +541,20 @@ int history_root(const struct history *history)
 {
 	return history->root;
 }
+
+bool history_has_file(struct history *history, const struct source_file *file, struct arena *arena)
+{
+	char hash[HASH_TEXT];
+	if (history_hash(file->text, file->length, hash) < 0)
+		return false;
+	for (size_t i = history->count; i-- > 0;) {
+		struct stored_meta stored;
+		if (history->entries[i].damaged ||
+		    files_read_meta(history->revisions, history->entries[i].revision, arena, &stored) < 0)
+			continue;
+		for (size_t j = 0; j < stored.file_count; j++)
+			if (strcmp(stored.files[j].name, file->name) == 0 && strcmp(stored.files[j].hash, hash) == 0)
+				return true;
+	}
+	return false;
+}

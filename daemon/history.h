@@ -83,6 +83,9 @@ int history_load(struct history *history, uint32_t revision, struct arena *arena
 bool history_same(struct history *history, uint32_t revision, const struct source_file *files, size_t count,
 		  struct arena *arena);
 
+/* Has any revision a file of this name and content? One that cannot be read counts as none. */
+bool history_has_file(struct history *history, const struct source_file *file, struct arena *arena);
+
 /* Drains, operators' bans and health, adopted after a restart. */
 int history_save_runtime(struct history *history, struct runtime *runtime, uint64_t now);
 int history_load_runtime(struct history *history, struct runtime *runtime);
@@ -98,3 +101,5 @@ int folder_read_file(const char *config, const char *name, struct arena *arena, 
 /* Replace the files atomically, one by one, and remove conf.d files that are not among them. */
 int folder_write(const char *config, const struct source_file *files, size_t count, struct arena *arena,
 		 const char **ret_error);
+/* One more file beside them, by a name within the folder, in place of what had that name. 0 or -errno. */
+int folder_put(const char *config, const struct source_file *file, struct arena *arena);

@@ -169,3 +169,39 @@ def test_what_the_operator_wrote_meanwhile_is_not_lost(running):
     number = [entry["revision"] for entry in edged.get("/v1/history") if entry["message"] == "oops"][0]
     edged.ctl("rollback", number)
     assert edged.read() == LOCKED_OUT
+
+
+def unapplied(edged):
+    """The copies of edits that were never applied: their names without the time, and what they hold."""
+    found = {}
+    for folder, _, names in os.walk(edged.etc):
+        for name in names:
+            if ".unapplied-" in name:
+                with open(os.path.join(folder, name)) as file:
+                    found[os.path.relpath(os.path.join(folder, name), edged.etc).split("-2")[0]] = file.read()
+    return found
+
+
+def test_edits_that_were_never_applied_are_kept(running):
+    _, edged = running
+    edited = GOOD + "# an edit of mine\n"
+    edged.write(LOCKED_OUT)
+    edged.ctl("apply", "--confirm-within", "2s")
+    edged.write(edited)
+    until(lambda: edged.read() == GOOD, 8, "the window to end")
+    assert unapplied(edged) == {"edged.yaml.unapplied": edited}
+    edged.write("nodes: {}\n", "conf.d/more.yaml")
+    answer = edged.ctl("rollback", "1")
+    assert "conf.d/more.yaml.unapplied-" in answer.stdout + answer.stderr
+    assert unapplied(edged)["conf.d/more.yaml.unapplied"] == "nodes: {}\n"
+    assert not os.path.exists(os.path.join(edged.etc, "conf.d", "more.yaml"))
+
+
+def test_what_was_applied_once_is_not_kept_again(running):
+    _, edged = running
+    for text in (GOOD + "# one\n", GOOD + "# two\n"):
+        edged.write(text)
+        edged.ctl("apply")
+    edged.write(GOOD + "# one\n")
+    edged.ctl("rollback", "1")
+    assert edged.read() == GOOD and unapplied(edged) == {}
