@@ -49,7 +49,8 @@ static bool decide_source(const struct packet *packet, const struct rundata *run
 			  struct trace *trace)
 {
 	const struct addr *from = &packet->question->from;
-	for (size_t i = 0; i < run->ban_count; i++) {
+	bool never = model_never_banned(packet->model, from);
+	for (size_t i = 0; !never && i < run->ban_count; i++) {
 		const struct ban *ban = &run->bans[i];
 		if ((ban->expires != 0 && ban->expires <= run->now) || !prefix_contains(&ban->prefix, from))
 			continue;
@@ -58,7 +59,9 @@ static bool decide_source(const struct packet *packet, const struct rundata *run
 		trace_add(trace, "bans: %s is banned by an operator", prefix_format(&ban->prefix, text));
 		return true;
 	}
-	if (run->ban_count > 0)
+	if (run->ban_count > 0 && never)
+		trace_add(trace, "bans: none hits management or a node");
+	else if (run->ban_count > 0)
 		trace_add(trace, "bans: none of %zu holds the source", run->ban_count);
 	const char *why = packet_outside_lan(packet);
 	if (!why)

@@ -196,6 +196,17 @@ int model_load_management(const struct source_set *sources, struct model **ret_m
 	return 0;
 }
 
+bool model_never_banned(const struct model *model, const struct addr *address)
+{
+	for (size_t i = 0; i < model->management.from_count; i++)
+		if (prefix_contains(&model->management.from[i], address))
+			return true;
+	for (size_t i = 0; i < model->node_count; i++)
+		if (addr_equal(&model->nodes[i].address, address))
+			return true;
+	return false;
+}
+
 const struct node *model_find_node(const struct model *model, const char *name)
 {
 	return strmap_get(model->names->nodes, name);

@@ -300,6 +300,8 @@ int model_load_management(const struct source_set *sources, struct model **ret_m
 void model_free(struct model **model);
 #define cleanup_model __attribute__((cleanup(model_free)))
 
+/* Management's addresses and nodes: no ban hits them, whoever made it. */
+bool model_never_banned(const struct model *model, const struct addr *address);
 const struct node *model_find_node(const struct model *model, const char *name);
 const struct forward *model_find_forward(const struct model *model, const char *name);
 /* Printed as YAML that loads to the same model (defaults written out): for tests and `show config --full`. */

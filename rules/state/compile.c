@@ -48,6 +48,8 @@ static int compare_addrs(const void *a, const void *b)
 static uint64_t banned_until(const struct build *b, const struct addr *address)
 {
 	uint64_t until = 0;
+	if (model_never_banned(b->model, address))
+		return 0;
 	for (size_t i = 0; i < b->run->ban_count; i++) {
 		const struct ban *ban = &b->run->bans[i];
 		if (!prefix_contains(&ban->prefix, address) || (ban->expires && ban->expires <= b->run->now))
@@ -78,23 +80,36 @@ static struct addr previous(const struct addr *address)
 	return before;
 }
 
-/* Operators' bans may overlap: cut at every boundary, each piece is banned until its last ban ends. */
+static void add_cuts(struct addr *cuts, size_t *count, enum family family, const struct prefix *prefix)
+{
+	if (prefix->addr.family != family)
+		return;
+	struct addr_range range = prefix_range(prefix);
+	cuts[(*count)++] = range.first;
+	if (addr_next(&range.last, &cuts[*count]))
+		(*count)++;
+}
+
+/* Operators' bans may overlap, and may hold what is never banned: cut at every boundary, each piece is banned until
+ * its last ban ends. */
 static void ban_set(struct build *b, enum family family)
 {
+	const struct model *model = b->model;
 	size_t bans = b->run->ban_count, count = 0, used = 0;
-	struct addr *cuts = arena_array(b->arena, bans * 2 + 1, struct addr);
-	struct element *elements = arena_array(b->arena, bans * 2 + 1, struct element);
+	size_t room = bans ? (bans + model->management.from_count + model->node_count) * 2 + 1 : 1;
+	struct addr *cuts = arena_array(b->arena, room, struct addr);
+	struct element *elements = arena_array(b->arena, room, struct element);
 	if (!cuts || !elements) {
 		b->failed = true;
 		return;
 	}
-	for (size_t i = 0; i < bans; i++) {
-		if (b->run->bans[i].prefix.addr.family != family)
-			continue;
-		struct addr_range range = prefix_range(&b->run->bans[i].prefix);
-		cuts[count++] = range.first;
-		if (addr_next(&range.last, &cuts[count]))
-			count++;
+	for (size_t i = 0; i < bans; i++)
+		add_cuts(cuts, &count, family, &b->run->bans[i].prefix);
+	for (size_t i = 0; bans && i < model->management.from_count; i++)
+		add_cuts(cuts, &count, family, &model->management.from[i]);
+	for (size_t i = 0; bans && i < model->node_count; i++) {
+		struct prefix host = prefix_of(&model->nodes[i].address, addr_bits(model->nodes[i].address.family));
+		add_cuts(cuts, &count, family, &host);
 	}
 	qsort(cuts, count, sizeof(*cuts), compare_addrs);
 	for (size_t i = 0; i < count; i++) {

@@ -4,7 +4,7 @@ import os
 
 import yaml
 
-from harness import CLIENT, FLOATING, NODES, OPERATOR, OPEN, attempt, until
+from harness import CLIENT, DROPPED, FLOATING, NODES, OPERATOR, OPEN, REFUSED, attempt, config, forward, until
 
 
 def test_a_forward_comes_changes_and_goes(start, net):
@@ -133,3 +133,16 @@ def test_without_edged_the_exit_code_is_3(start):
     edged.stop()
     gone = edged.ctl("status", check=False)
     assert gone.returncode == 3 and "is it running?" in gone.stderr
+
+
+def test_a_ban_does_not_outlive_becoming_management(start, net):
+    """What no ban may hit is cut out of those that were there before."""
+    edged = start(config(management={"from": ["203.0.113.200"], "ssh": 22, "reason": "test"},
+                         forwards={"plain": forward(80, 30099)}))
+    edged.wait_backends("plain", 2)
+    edged.ctl("ban", "198.51.100.0/24")
+    assert attempt(net.internet, OPERATOR, FLOATING, 22) == DROPPED
+    edged.apply(config(management={"from": [OPERATOR], "ssh": 22, "reason": "test"}, forwards={"plain": forward(80, 30099)}))
+    assert attempt(net.internet, OPERATOR, FLOATING, 22) == REFUSED
+    assert attempt(net.internet, CLIENT, FLOATING, 80) == DROPPED
+    assert "management" in edged.ctl("explain", "--from", OPERATOR, "--to", "self:22", "--in", "wan").stdout

@@ -28,6 +28,7 @@ struct world {
 	struct blocklist blocklist;
 	struct rundata run;
 	struct surroundings around;
+	const struct question *asked; /* the one that is judged */
 };
 
 static uint32_t number(struct world *w, uint32_t below)
@@ -227,6 +228,7 @@ static void before_and_after(void (*change)(struct world *w),
 		change(&w);
 		for (size_t i = 0; i < QUESTIONS; i++) {
 			struct answer after = ask(&w, &questions[i]);
+			w.asked = &questions[i];
 			const char *what = broken(&w, &before[i], &after);
 			if (what)
 				fail_msg("seed %llu, question %zu: %s (%s by %s, then %s by %s)",
@@ -389,8 +391,8 @@ static void ban_everybody(struct world *w)
 
 static const char *not_banned(struct world *w, const struct answer *before, const struct answer *after)
 {
-	(void)w;
-	(void)before;
+	if (model_never_banned(&w->model, &w->asked->from))
+		return after->by == before->by && after->verdict == before->verdict ? NULL : "a ban hits management or a node";
 	return after->by == DECIDED_BAN && after->verdict == EXPECT_DROP ? NULL : "a ban does not hold";
 }
 

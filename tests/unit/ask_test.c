@@ -93,17 +93,22 @@ static void bans_come_first(void **state)
 {
 	struct ask_fixture *f = *state;
 	struct ban bans[] = {{.expires = 100}, {.expires = 50}, {.expires = 0}};
-	prefix_parse("198.51.100.128/26", 17, &bans[0].prefix);
+	prefix_parse("198.51.100.96/27", 16, &bans[0].prefix);
 	prefix_parse("198.51.100.77", 13, &bans[1].prefix);
 	prefix_parse("192.0.2.9", 9, &bans[2].prefix);
 	f->run.bans = bans;
 	f->run.ban_count = 3;
 	f->run.now = 50;
-	ask_check(f, "198.51.100.130", "self:22", "wan", EXPECT_DROP, DECIDED_BAN, NULL);
+	ask_check(f, "198.51.100.100", "self:80", "wan", EXPECT_DROP, DECIDED_BAN, NULL);
 	ask_check(f, "198.51.100.230", "self:22", "wan", EXPECT_ACCEPT, DECIDED_MANAGEMENT, "management");
 	ask_check(f, "198.51.100.77", "self:80", "wan", EXPECT_ACCEPT, DECIDED_FORWARD, "web"); /* it has run out */
 	ask_check(f, "192.0.2.9", "self:80", "lan", EXPECT_DROP, DECIDED_BAN, NULL);
 	ask_check(f, "192.0.2.9", "self:80", "wan", EXPECT_DROP, DECIDED_BAN, NULL); /* before the spoof check */
+	/* A ban from before they were management, or a node. */
+	prefix_parse("0.0.0.0/0", 9, &bans[0].prefix);
+	ask_check(f, "198.51.100.230", "self:22", "wan", EXPECT_ACCEPT, DECIDED_MANAGEMENT, "management");
+	ask_check(f, "192.0.2.11", "self:80", "lan", EXPECT_ACCEPT, DECIDED_FORWARD, "web");
+	ask_check(f, "203.0.113.99", "self:80", "wan", EXPECT_DROP, DECIDED_BAN, NULL);
 	f->run.ban_count = 0;
 }
 
