@@ -230,23 +230,19 @@ static int write_file(const struct home *home, const char *config, const struct 
 			     : write_below(home->fd, home->base, file, arena);
 }
 
-static int remove_extra(const struct home *home, const struct source_file *files, size_t count, struct arena *arena,
-			const char **ret_error)
+static int remove_extra(const struct home *home, const struct names *names, const struct source_file *files, size_t count,
+			struct arena *arena, const char **ret_error)
 {
-	struct names names;
-	int r = list_extra(home->fd, arena, &names);
-	if (r < 0)
-		return fail(arena, ret_error, r, "read", home, EXTRA_FOLDER);
-	for (size_t i = 0; i < names.count; i++) {
+	for (size_t i = 0; i < names->count; i++) {
 		size_t j = 0;
-		while (j < count && strcmp(files[j].name, names.items[i]) != 0)
+		while (j < count && strcmp(files[j].name, names->items[i]) != 0)
 			j++;
 		if (j < count)
 			continue;
 		cleanup_fd int fd = open_beneath(home->fd, EXTRA_FOLDER, O_RDONLY | O_DIRECTORY);
-		r = fd < 0 ? fd : store_remove(fd, names.items[i] + strlen(EXTRA_FOLDER "/"));
+		int r = fd < 0 ? fd : store_remove(fd, names->items[i] + strlen(EXTRA_FOLDER "/"));
 		if (r < 0)
-			return fail(arena, ret_error, r, "remove", home, names.items[i]);
+			return fail(arena, ret_error, r, "remove", home, names->items[i]);
 	}
 	return 0;
 }
@@ -263,13 +259,18 @@ int folder_write(const char *config, const struct source_file *files, size_t cou
 	store_clean(home.fd);
 	if (extra >= 0)
 		store_clean(extra);
+	/* Before anything is written: what somebody puts there meanwhile stays. */
+	struct names names;
+	r = list_extra(home.fd, arena, &names);
+	if (r < 0)
+		return fail(arena, ret_error, r, "read", &home, EXTRA_FOLDER);
 	/* What the main file refers to is there before it. */
 	for (size_t i = count; i-- > 0;) {
 		r = write_file(&home, config, &files[i], arena);
 		if (r < 0)
 			return fail(arena, ret_error, r, "write", &home, files[i].name);
 	}
-	return remove_extra(&home, files, count, arena, ret_error);
+	return remove_extra(&home, &names, files, count, arena, ret_error);
 }
 
 int folder_put(const char *config, const struct source_file *file, struct arena *arena)

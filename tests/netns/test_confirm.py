@@ -205,3 +205,28 @@ def test_what_was_applied_once_is_not_kept_again(running):
     edged.write(GOOD + "# one\n")
     edged.ctl("rollback", "1")
     assert edged.read() == GOOD and unapplied(edged) == {}
+
+
+def guards(edged):
+    """The processes beside edged that watch over the deadline."""
+    found = []
+    for process in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{process}/cmdline") as file:
+                words = file.read().split("\0")
+        except OSError:
+            continue
+        if "--expire-pending" in words and edged.state_dir in words:
+            found.append(int(process))
+    return found
+
+
+@pytest.mark.parametrize("end", ["confirm", "rollback"])
+def test_the_guard_ends_with_what_it_guards(running, end):
+    _, edged = running
+    for number in range(3):
+        edged.write(GOOD + f"# {number}\n")
+        edged.ctl("apply", "--confirm-within", "10m")
+        until(lambda: len(guards(edged)) == 1, 5, "one guard")
+        edged.ctl(end)
+        until(lambda: not guards(edged), 5, "the guard to end")
