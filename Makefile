@@ -66,6 +66,7 @@ help:
 	@echo "sudo make vm-test   tests in QEMU on the kernels of Debian 12 and 13"
 	@echo "make fuzz T=name    run one fuzz target"
 	@echo "sudo make deb        the Debian package; SUITE=bookworm or trixie, default: this machine's"
+	@echo "sudo make image      the image for a cloud: build/image/edged-VERSION.qcow2"
 	@echo "sudo make deps      install what is missing (apt-get)"
 
 clean:

@@ -1,0 +1,66 @@
+#!/bin/sh
+# Builds the image: build.sh VERSION EDGED-DEB. The result is build/image/edged-VERSION.qcow2, and build/image/slot: what
+# one of its two slots holds.
+# Tools come from a small Debian 13 in build/image/tools, so that the result does not depend on this machine's release.
+# No loop device, no mount of a file system that was made here; the same input gives the same bytes.
+set -eu
+cd "$(dirname "$0")/.."
+
+version=$1
+deb=$2
+folder=build/image
+work=$folder/work
+tools=$folder/tools
+suite=trixie
+tool_packages="erofs-utils,cryptsetup-bin,dosfstools,mtools,fdisk,grub-pc-bin,grub-efi-amd64-bin,grub-common,qemu-utils"
+tool_packages="$tool_packages,e2fsprogs,gcc,libc6-dev,linux-libc-dev,busybox-static,cpio,zstd,xz-utils"
+
+SOURCE_DATE_EPOCH=$(git -c safe.directory='*' log -1 --format=%ct 2>/dev/null || stat -c %Y "$deb")
+export SOURCE_DATE_EPOCH
+mkdir -p "$folder"
+image/suite.sh sources $suite >"$folder/$suite.sources"
+if [ "$tool_packages" != "$(cat "$tools/.complete" 2>/dev/null)" ]; then
+	rm -rf "$tools"
+	mmdebstrap --mode=root --variant=apt --quiet --include="$tool_packages" \
+		--aptopt='Apt::Install-Recommends "false"' $suite "$tools" "$folder/$suite.sources"
+	echo "$tool_packages" >"$tools/.complete"
+fi
+
+rm -rf "$work"
+mkdir -p "$work/stub/DEBIAN"
+# Kernels want a package that makes an initial ram disk; ours is made here.
+cat >"$work/stub/DEBIAN/control" <<END
+Package: edged-no-initramfs
+Version: 1
+Architecture: all
+Maintainer: The edged developers <edged@packages.debian.org>
+Provides: linux-initramfs-tool
+Description: says that the initial ram disk comes from elsewhere
+END
+dpkg-deb -Zxz -b "$work/stub" "$work/stub.deb" >/dev/null
+
+include=$(grep -v '^#' image/packages | tr '\n' ',')
+include=$include$(dpkg-deb -f "$deb" Depends | tr ',' '\n' | sed 's/|.*//; s/(.*//; s/ //g' | tr '\n' ',')
+mmdebstrap --mode=root --variant=essential --quiet --include="${include%,}" \
+	--aptopt='Apt::Install-Recommends "false"' \
+	--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
+	--dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/info/*' \
+	--dpkgopt='path-exclude=/usr/share/lintian/*' \
+	--dpkgopt='path-include=/usr/share/doc/edged/*' \
+	--essential-hook="cp '$work/stub.deb' \"\$1/tmp/\" && chroot \"\$1\" dpkg -i /tmp/stub.deb" \
+	--customize-hook="cp '$deb' \"\$1/tmp/edged.deb\" && chroot \"\$1\" dpkg -i /tmp/edged.deb && rm -f \"\$1\"/tmp/*.deb" \
+	--customize-hook="sh image/customize.sh \"\$1\"" \
+	$suite "$work/root" "$folder/$suite.sources"
+
+cp -a image/initrd image/boot "$work/"
+cp image/assemble.sh "$work/"
+mkdir -p "$tools/image"
+unshare --mount --fork sh -c "mount --bind '$work' '$tools/image' && mount -t proc proc '$tools/proc' &&
+	exec chroot '$tools' sh /image/assemble.sh" </dev/null
+mv "$work/image.qcow2" "$folder/edged-$version.qcow2"
+rm -rf "$folder/slot"
+mv "$work/slot" "$folder/slot"
+cp "$work/root/var/lib/dpkg/status" "$folder/packages"
+rm -rf "$work"
+ls -l "$folder/edged-$version.qcow2"
+sha256sum "$folder/edged-$version.qcow2"

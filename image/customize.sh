@@ -1,0 +1,63 @@
+#!/bin/sh
+# Makes a Debian into the image's root: customize.sh ROOT. Nothing of the build stays in it: no mirror, no keys, no logs.
+set -eu
+root=$1
+
+cp -a "$(dirname "$0")/root/." "$root/"
+chown -R 0:0 "$root/etc/ssh/sshd_config.d" "$root/etc/systemd" "$root/etc/cloud/cloud.cfg.d" "$root/usr/lib/edged" \
+	"$root/usr/lib/systemd/network" "$root/usr/lib/systemd/system"
+chroot "$root" useradd --uid 1000 --create-home --shell /bin/bash --groups edge edge-admin
+chroot "$root" usermod --lock root
+mkdir -p "$root/etc/ssh/keys" "$root/var/lib/cloud" "$root/data" "$root/boot" "$root/lower"
+rm -f "$root"/etc/ssh/ssh_host_*
+
+# edged-provision.service runs cloud-init; Debian's own units would keep the network waiting for it.
+for unit in cloud-init-local cloud-init-main cloud-init-network cloud-init cloud-config cloud-final \
+	systemd-networkd-wait-online systemd-firstboot nftables apt-daily apt-daily-upgrade dpkg-db-backup e2scrub_reap; do
+	for kind in service timer; do
+		ln -sf /dev/null "$root/etc/systemd/system/$unit.$kind"
+	done
+done
+# What an edge has no use for costs time at every boot.
+for unit in dev-hugepages.mount dev-mqueue.mount sys-kernel-debug.mount sys-kernel-tracing.mount sys-fs-fuse-connections.mount \
+	sys-kernel-config.mount modprobe@.service systemd-pstore.service systemd-binfmt.service systemd-sysext.socket \
+	systemd-hostnamed.socket systemd-creds.socket systemd-tpm2-setup-early.service systemd-tpm2-setup.service; do
+	ln -sf /dev/null "$root/etc/systemd/system/$unit"
+done
+mkdir -p "$root/etc/systemd/system-generators"
+for generator in systemd-ssh-generator systemd-gpt-auto-generator systemd-tpm2-generator systemd-hibernate-resume-generator \
+	systemd-cryptsetup-generator systemd-veritysetup-generator systemd-integritysetup-generator cloud-init-generator; do
+	ln -sf /dev/null "$root/etc/systemd/system-generators/$generator"
+done
+mkdir -p "$root/etc/systemd/system/multi-user.target.wants"
+for unit in edged-provision edged-ssh-keys systemd-networkd systemd-resolved ssh; do
+	ln -sf "/usr/lib/systemd/system/$unit.service" "$root/etc/systemd/system/multi-user.target.wants/$unit.service"
+done
+ln -sf ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
+echo edge >"$root/etc/hostname"
+printf '127.0.0.1 localhost\n::1 localhost\n' >"$root/etc/hosts"
+: >"$root/etc/fstab"
+: >"$root/etc/machine-id"
+rm -f "$root/var/lib/dbus/machine-id"
+
+# What apt and dpkg leave, and what says where it was built.
+for path in etc/apt/sources.list etc/apt/sources.list.d var/lib/apt var/lib/systemd/random-seed \
+	etc/udev/hwdb.bin usr/lib/udev/hwdb.d usr/lib/udev/hwdb.bin; do
+	rm -rf "${root:?}/$path"
+done
+rm -rf "$root"/var/cache/* "$root"/var/log/* "$root"/tmp/* "$root"/var/tmp/* "$root"/run/* "$root"/root/.[a-z]* \
+	"$root"/var/lib/dpkg/*-old "$root"/etc/*- "$root"/usr/share/doc/*/changelog*
+find "$root/usr/lib/python3" -name __pycache__ -prune -exec rm -rf {} +
+chroot "$root" python3 -m compileall -q --invalidation-mode unchecked-hash /usr/lib/python3 /usr/lib/python3.13 \
+	2>/dev/null || true
+# Drivers that no virtual machine of a cloud has, and that an edge has no use for.
+modules=$(echo "$root"/usr/lib/modules/*)
+for part in sound drivers/gpu drivers/media drivers/infiniband drivers/usb/serial fs/btrfs fs/xfs fs/ceph fs/cifs \
+	fs/smb fs/nfs fs/nfsd fs/ocfs2 fs/gfs2 fs/f2fs fs/jfs fs/reiserfs \
+	drivers/staging net/bluetooth drivers/bluetooth net/wireless drivers/iio; do
+	rm -rf "${modules:?}/kernel/$part"
+done
+chroot "$root" depmod "$(basename "$modules")"
+
+# Otherwise ldconfig, the journal's catalogue and others run at each boot.
+touch -d "@$SOURCE_DATE_EPOCH" "$root/etc/.updated" "$root/var/.updated"
