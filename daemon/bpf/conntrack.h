@@ -29,7 +29,6 @@ static __always_inline __u32 conntrack_mark(const void *ct)
 }
 
 /* A field of the tuple in a copy of it: where it lies in the copy, CO-RE knows. */
-#define TUPLE_ROOM 64
 #define tuple_base bpf_core_field_offset(struct nf_conn, tuplehash[0].tuple)
 #define tuple_at(copy, field) ((copy) + (bpf_core_field_offset(struct nf_conn, tuplehash[0].tuple.field) - tuple_base))
 
@@ -43,7 +42,7 @@ static __always_inline void origin_address(__u32 *to, const __u32 *words, int v4
 
 static __always_inline void origin_read(struct origin *origin, const void *ct)
 {
-	__u8 copy[TUPLE_ROOM] __attribute__((aligned(8))) = {0};
+	__u8 *copy = origin->tuple;
 	bpf_probe_read_kernel(copy, 40, ct + tuple_base);
 	int v4 = *(__u16 *)tuple_at(copy, src.l3num) == FAMILY_INET;
 	origin_address(origin->ends.source, (__u32 *)tuple_at(copy, src.u3), v4);
@@ -91,35 +90,36 @@ static __always_inline struct flow *flow_find(const struct flow_key *key)
 }
 
 /* One entry: gone when conntrack has forgotten the flow, else at the end of the queue again. Uses work->origin. */
-WIRE_CALL int sweep_one(struct __sk_buff *skb, struct work *work)
+WIRE_CALL int sweep_one(struct __sk_buff *skb)
 {
-	struct flow_key key;
-	if (!work || bpf_map_pop_elem(&sweep, &key))
+	struct work *work = work_here();
+	if (!work || bpf_map_pop_elem(&sweep, &work->swept))
 		return 0;
-	struct flow *flow = bpf_map_lookup_elem(&flows, &key);
+	struct flow *flow = bpf_map_lookup_elem(&flows, &work->swept);
 	if (!flow)
 		return 0;
-	if (!flow->dead && origin_find(skb, &key, &work->origin)) {
-		bpf_map_push_elem(&sweep, &key, 0);
+	if (!flow->dead && origin_find(skb, &work->swept, &work->origin)) {
+		bpf_map_push_elem(&sweep, &work->swept, 0);
 		return 0;
 	}
-	if (!bpf_map_delete_elem(&flows, &key)) {
+	if (!bpf_map_delete_elem(&flows, &work->swept)) {
 		usage_add(-1);
 		count(FLOW_EXPIRED);
 	}
 	return 1;
 }
 
-/* Enters a flow. 0, or -1 when there is no room even after a look around. Spoils work->origin. */
-WIRE_CALL int flow_enter(struct __sk_buff *skb, struct work *work, const struct flow_key *key, const struct flow *flow)
+/* Enters work->entry under work->key. 0, or -1 when there is no room even after a look around. Spoils work->origin. */
+WIRE_CALL int flow_enter(struct __sk_buff *skb)
 {
-	if (!work || !key || !flow)
+	struct work *work = work_here();
+	if (!work)
 		return -1;
-	int known = bpf_map_lookup_elem(&flows, key) != NULL;
-	if (bpf_map_update_elem(&flows, key, flow, BPF_ANY)) {
+	int known = bpf_map_lookup_elem(&flows, &work->key) != NULL;
+	if (bpf_map_update_elem(&flows, &work->key, &work->entry, BPF_ANY)) {
 		for (int i = 0; i < SWEEP_FULL; i++)
-			sweep_one(skb, work);
-		if (bpf_map_update_elem(&flows, key, flow, BPF_ANY)) {
+			sweep_one(skb);
+		if (bpf_map_update_elem(&flows, &work->key, &work->entry, BPF_ANY)) {
 			count(FLOW_DROP_FULL);
 			return -1;
 		}
@@ -128,10 +128,10 @@ WIRE_CALL int flow_enter(struct __sk_buff *skb, struct work *work, const struct 
 		return 0;
 	if (usage_add(1))
 		for (int i = 0; i < SWEEP_STEPS; i++)
-			sweep_one(skb, work);
-	if (bpf_map_push_elem(&sweep, key, 0)) {
+			sweep_one(skb);
+	if (bpf_map_push_elem(&sweep, &work->key, 0)) {
 		/* What the sweep does not know would stay for ever. */
-		if (!bpf_map_delete_elem(&flows, key))
+		if (!bpf_map_delete_elem(&flows, &work->key))
 			usage_add(-1);
 		count(FLOW_DROP_FULL);
 		return -1;
@@ -148,17 +148,18 @@ static __always_inline __u16 header_length(struct work *work)
 }
 
 /* The entry of a flow that is established for conntrack is lost: the shift is known from addresses and mark. Whether
- * the node has the header is not; if it has not, it waits for it for ever, since all that follows is shifted. */
-static __attribute__((noinline)) struct flow *flow_derive(struct __sk_buff *skb, struct work *work,
-							  const struct flow_key *key)
+ * the node has the header is not; if it has not, it waits for it for ever, since all that follows is shifted.
+ * work->key and work->origin are the flow's. */
+static __always_inline struct flow *flow_derive(struct __sk_buff *skb, struct work *work)
 {
-	struct flow flow = {.acked = 1, .past = 1, .derived = 1, .sent = 1};
-	flow.length = header_length(work);
-	if (flow_enter(skb, work, key, &flow))
+	__builtin_memset(&work->entry, 0, sizeof(work->entry));
+	work->entry.acked = work->entry.past = work->entry.derived = work->entry.sent = 1;
+	work->entry.length = header_length(work);
+	if (flow_enter(skb))
 		return NULL;
 	count(FLOW_DERIVED);
 	suspect_all();
-	return bpf_map_lookup_elem(&flows, key);
+	return flow_find(&work->key);
 }
 
 /* The SYN-ACK: from here on the flow is known. A flow that conntrack has not marked takes the place of one that it
@@ -168,8 +169,9 @@ WIRE_CALL int flow_begin(struct __sk_buff *skb, const struct segment *s)
 	struct work *work = work_here();
 	if (!work || !s)
 		return TC_ACT_SHOT;
-	struct flow *old = bpf_map_lookup_elem(&flows, &s->key);
-	if (!origin_find(skb, &s->key, &work->origin)) {
+	work->key = s->key;
+	struct flow *old = bpf_map_lookup_elem(&flows, &work->key);
+	if (!origin_find(skb, &work->key, &work->origin)) {
 		if (old)
 			old->dead = 1;
 		return TC_ACT_OK;
@@ -180,10 +182,11 @@ WIRE_CALL int flow_begin(struct __sk_buff *skb, const struct segment *s)
 	 * than conntrack saw.) */
 	if (work->origin.client_end - s->ack > STALE_WINDOW)
 		return TC_ACT_OK;
-	struct flow flow = {.isn = s->ack - 1};
-	flow.id = (bpf_ktime_get_tai_ns() & ~63ULL) | (bpf_get_smp_processor_id() & 63);
-	flow.length = header_length(work);
-	if (flow_enter(skb, work, &s->key, &flow))
+	__builtin_memset(&work->entry, 0, sizeof(work->entry));
+	work->entry.isn = s->ack - 1;
+	work->entry.id = (bpf_ktime_get_tai_ns() & ~63ULL) | (bpf_get_smp_processor_id() & 63);
+	work->entry.length = header_length(work);
+	if (flow_enter(skb))
 		return TC_ACT_SHOT;
 	count(FLOW_FLOWS);
 	return TC_ACT_OK;

@@ -106,7 +106,7 @@ static __always_inline int client_lost(struct __sk_buff *skb, const struct segme
 		return TC_ACT_OK;
 	if (work->origin.state < STATE_SYN_RECV || work->origin.state == STATE_SYN_SENT2)
 		return drop(FLOW_DROP_STATE);
-	struct flow *flow = flow_derive(skb, work, &s->key);
+	struct flow *flow = flow_derive(skb, work);
 	if (!flow)
 		return TC_ACT_SHOT;
 	return number_write(skb, s->tcp, TCP_SEQ, s->seq, s->seq + flow->length);
@@ -127,7 +127,8 @@ WIRE_CALL int client_slow(struct __sk_buff *skb, const struct segment *s, __u64 
 		return TC_ACT_OK;
 	if (s->flags & TCP_SYN)
 		return s->flags & TCP_ACK ? drop(FLOW_DROP_STATE) : syn_write(skb, s, work);
-	struct flow *flow = flow_find(&s->key);
+	work->key = s->key;
+	struct flow *flow = flow_find(&work->key);
 	if (!flow)
 		return client_lost(skb, s, work);
 	if (flow->acked)
@@ -306,7 +307,8 @@ WIRE_CALL int node_unknown(struct __sk_buff *skb, const struct segment *s)
 	if (!(s->flags & TCP_ACK) || !origin_find(skb, &s->key, &work->origin) ||
 	    work->origin.state < STATE_ESTABLISHED || work->origin.state == STATE_SYN_SENT2)
 		return 0;
-	return flow_derive(skb, work, &s->key) ? 1 : TC_ACT_SHOT;
+	work->key = s->key;
+	return flow_derive(skb, work) ? 1 : TC_ACT_SHOT;
 }
 
 /* An ICMP error that quotes a segment: the client knows it by the number that it sent. */

@@ -43,6 +43,7 @@ struct origin {
 	struct wire_ends ends;
 	__u32 mark;
 	__u32 client_end; /* the sequence number behind the last byte that conntrack saw from the client */
+	__u8 tuple[64] __attribute__((aligned(8))); /* a copy of conntrack's, to read these from */
 	__u8 state, reply; /* enum tcp_conntrack; reply: the tuple that was looked up is that of the reply direction */
 };
 
@@ -56,6 +57,8 @@ enum work_mode {
  * same CPU and before the first goes on: mode tells it so. */
 struct work {
 	struct origin origin;
+	struct flow entry;          /* what flow_enter enters, under key */
+	struct flow_key key, swept; /* kernel 6.1 wants keys in a map or on the stack, and the stack is short */
 	struct wire_bytes header;
 	struct tcp_header tcp;
 	struct wire_options options;

@@ -31,13 +31,24 @@
 #define ROOM_MOST 4194304u
 #define ROOM_DEFAULT 65536u
 
+#define VERIFIER_LINES 6
+
+/* Of the verifier's log only the end: there is the reason. */
 static int print_warnings(enum libbpf_print_level level, const char *format, va_list arguments)
 {
-	char line[1024];
-	if (level != LIBBPF_WARN)
+	char *text;
+	if (level != LIBBPF_WARN || vasprintf(&text, format, arguments) < 0)
 		return 0;
-	vsnprintf(line, sizeof(line), format, arguments);
-	log_text(4, LOG, line, strcspn(line, "\n"));
+	size_t length = strlen(text), begin = length;
+	for (int lines = 0; begin > 0; begin--)
+		if (text[begin - 1] == '\n' && begin < length && ++lines > VERIFIER_LINES)
+			break;
+	for (const char *at = text + begin; *at; at += strspn(at, "\n")) {
+		size_t size = strcspn(at, "\n");
+		log_text(4, LOG, at, size);
+		at += size;
+	}
+	free(text);
 	return 0;
 }
 
