@@ -12,7 +12,7 @@ import subprocess
 import pytest
 
 from harness import Edged, Namespace, config, forward, ip
-from harness.conversation import Conversations
+from harness.dialogue import Conversations
 from harness.edged import BUILD
 from harness.header import Line
 
