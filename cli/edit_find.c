@@ -50,7 +50,8 @@ bool edit_find(struct edit_session *session, const char *name, struct edit_place
 		const char *const *path = session->section->nested ? nested : plain;
 		const struct doc_node *node = edit_look(session, &session->files[i], path);
 		if (node) {
-			*ret_place = (struct edit_place){&session->files[i], node, name_line(session, &session->files[i], path)};
+			struct edit_file *file = &session->files[i];
+			*ret_place = (struct edit_place){file, node, name_line(session, file, path)};
 			return true;
 		}
 	}

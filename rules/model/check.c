@@ -109,6 +109,40 @@ static bool is_loopback(const struct addr *addr)
 	return addr->family == FAMILY_V4 ? addr->bytes[0] == 127 : addr_equal(addr, &v6);
 }
 
+/* Whoever dials such an address never gets here. */
+static void check_addresses(struct reader *reader)
+{
+	const struct model *model = reader->model;
+	for (size_t i = 0; i < model->forward_count; i++) {
+		const struct addr *addr = &model->forwards[i].listen_address;
+		char text[ADDR_TEXT_MAX];
+		if (addr->family == FAMILY_NONE)
+			continue;
+		if (is_loopback(addr))
+			reader_refuse(reader, KIND_FORWARD, i, "listen",
+				      "%s is reached from this machine only (leave the address out, or write one that "
+				      "clients dial)",
+				      addr_format(addr, text));
+		for (size_t j = 0; j < model->node_count; j++)
+			if (addr_equal(addr, &model->nodes[j].address))
+				reader_refuse(reader, KIND_FORWARD, i, "listen",
+					      "%s is node %s's address (%s:%u), not this machine's",
+					      addr_format(addr, text), model->nodes[j].name, model->nodes[j].at.file,
+					      model->nodes[j].at.line);
+	}
+}
+
+/* sshd listens on every address of this machine, loopback's too. */
+static void check_ssh(struct reader *reader, const struct listen_tcp *server, const char *section)
+{
+	const struct management *management = &reader->model->management;
+	const struct where up = {.name = section}, where = {.up = &up, .name = "listen"};
+	for (size_t i = 0; i < management->port_count && server->address.family != FAMILY_NONE; i++)
+		if (server->port >= management->ports[i].first && server->port <= management->ports[i].last)
+			reader_error(reader, &where, server->at, "tcp port %u is management's ssh (%s:%u)", server->port,
+				     management->at.file, management->at.line);
+}
+
 /* What a forward listens for never reaches a server on this machine. */
 static void check_server(struct reader *reader, const struct listen_tcp *server, const char *section)
 {
@@ -131,6 +165,8 @@ static void check_servers(struct reader *reader)
 	const struct listen_tcp *metrics = &reader->model->metrics, *api = &reader->model->api.listen;
 	check_server(reader, metrics, "metrics");
 	check_server(reader, api, "api");
+	check_ssh(reader, metrics, "metrics");
+	check_ssh(reader, api, "api");
 	bool both = metrics->address.family != FAMILY_NONE && api->address.family != FAMILY_NONE;
 	bool same = addr_equal(&metrics->address, &api->address) || addr_is_zero(&metrics->address) ||
 		    addr_is_zero(&api->address);
@@ -145,7 +181,9 @@ int check_listens(struct reader *reader)
 	int r = check_forwards(reader);
 	if (r == 0)
 		r = check_tunnel_ports(reader);
-	if (r == 0)
+	if (r == 0) {
+		check_addresses(reader);
 		check_servers(reader);
+	}
 	return r;
 }

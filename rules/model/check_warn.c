@@ -110,6 +110,21 @@ static void warn_expectations(struct reader *reader)
 			       "no expectation names it (say in expect who reaches it, and who must not)");
 }
 
+/* An IPv4 network's first address stands for the network, its last for all in it; not so in a /31 (RFC 3021). */
+static void warn_node_ends(struct reader *reader, const struct node *node)
+{
+	const struct interface *lan = &reader->model->lan;
+	for (size_t i = 0; i < lan->network_count && !node->tunnel; i++) {
+		struct addr_range range = prefix_range(&lan->networks[i]);
+		bool first = addr_equal(&node->address, &range.first), last = addr_equal(&node->address, &range.last);
+		char text[PREFIX_TEXT_MAX];
+		if (node->address.family == FAMILY_V4 && lan->networks[i].length < 31 && (first || last))
+			reader_warn_at(reader, KIND_NODE, node->index, "address",
+				       "it is the %s address of %s, which no machine has (write the node's own)",
+				       first ? "network" : "broadcast", prefix_format(&lan->networks[i], text));
+	}
+}
+
 static void warn_nodes(struct reader *reader)
 {
 	const struct model *model = reader->model;
@@ -122,6 +137,7 @@ static void warn_nodes(struct reader *reader)
 			reader_warn_at(reader, KIND_NODE, i, "address",
 				       "it is in none of lan's networks (add its network to interfaces.lan, or a "
 				       "tunnel to the node)");
+		warn_node_ends(reader, node);
 	}
 }
 

@@ -90,12 +90,22 @@ static int print_number(struct arena *arena, const struct key *key, const void *
 
 const struct value_type number_type = {.name = "number", .read = read_number, .print = print_number};
 
+/* What YAML reads as nothing, unless it is in quotes. */
+static bool is_null(const char *text)
+{
+	return strcmp(text, "~") == 0 || strcmp(text, "null") == 0 || strcmp(text, "Null") == 0 ||
+	       strcmp(text, "NULL") == 0;
+}
+
 /* One line of text, without control characters, that may also be a file's name. */
 static int check_text(struct reader *reader, const struct where *where, const struct doc_node *node)
 {
 	int r = expect_scalar(reader, where, node, "a text");
 	if (r < 0)
 		return r;
+	if (!node->quoted && is_null(node->text))
+		return reader_error(reader, where, node->at,
+				    "%s is YAML for no value at all (write a text, in quotes if this is it)", node->text);
 	if (node->length == 0)
 		return reader_error(reader, where, node->at, "the text is empty");
 	size_t offset;
@@ -103,7 +113,7 @@ static int check_text(struct reader *reader, const struct where *where, const st
 	if (memchr(node->text, '\n', node->length) || memchr(node->text, '\t', node->length) ||
 	    bytes_check(node->text, node->length, &offset, &why) < 0)
 		return reader_error(reader, where, node->at,
-				    "the text has line breaks or control characters (write one line)");
+				    "the text has line breaks, control or invisible characters (write one line)");
 	if (node->length > TEXT_MOST)
 		return reader_error(reader, where, node->at, "the text is too long: %u bytes (at most %d)",
 				    node->length, TEXT_MOST);
@@ -127,7 +137,7 @@ static int read_text(struct reader *reader, const struct where *where, const str
 static char *quote(struct arena *arena, const char *text)
 {
 	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789./_-";
-	if (strspn(text, plain) == strlen(text) && strchr(plain, text[0]) < plain + 62)
+	if (strspn(text, plain) == strlen(text) && strchr(plain, text[0]) < plain + 62 && !is_null(text))
 		return arena_strdup(arena, text);
 	char *quoted = arena_alloc(arena, strlen(text) * 2 + 3);
 	if (!quoted)

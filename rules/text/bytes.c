@@ -44,6 +44,11 @@ static const char *refuse(uint32_t point)
 		return "a control character (remove it)";
 	if (point == 0x2028 || point == 0x2029)
 		return "a Unicode line separator (end lines with LF)";
+	/* Not ZERO WIDTH JOINER and NON-JOINER, without which some scripts cannot be written. */
+	if (point == 0xad || point == 0x61c || point == 0x180e || point == 0x200b || point == 0x200e || point == 0x200f ||
+	    (point >= 0x202a && point <= 0x202e) || (point >= 0x2060 && point <= 0x206f) ||
+	    (point >= 0xfff9 && point <= 0xfffb) || (point >= 0xe0000 && point <= 0xe007f))
+		return "an invisible character, or one that changes the direction of the text (remove it)";
 	if (point == 0xfeff)
 		return "a byte order mark (save the file as UTF-8 without one)";
 	if ((point & 0xfffe) == 0xfffe)

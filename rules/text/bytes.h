@@ -6,7 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Check that text is UTF-8 without NULs, control characters, a byte order mark
+/* Check that text is UTF-8 without NULs, control characters, invisible ones and
+ * those that change the direction of the text, a byte order mark
  * or line breaks other than LF and CR LF. 0, or -EINVAL with the offset of the
  * first byte that is wrong and a static sentence on what would be right. */
 int bytes_check(const char *text, size_t length, size_t *ret_offset, const char **ret_why);

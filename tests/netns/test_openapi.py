@@ -242,7 +242,8 @@ def test_hostile_bodies_are_answered(start):
               b'{"files": [{"name": "../../etc/passwd", "text": "x"}]}',
               b'{"files": [{"name": "edged.yaml", "text": "\\u0000"}]}',
               b'{"address": 1, "seconds": "x", "from": {}, "to": [], "in": null, "message": [], "base": "a", "yes": 1}',
-              b'{"address": "192.0.2.1", "seconds": -1}', b'{"address": "192.0.2.1", "seconds": 9223372036854775807}', b'{"address": "192.0.2.1", "seconds": 99999999999999999999}',
+              b'{"address": "192.0.2.1", "seconds": -1}', b'{"address": "192.0.2.1", "seconds": 9223372036854775807}',
+              b'{"address": "192.0.2.1", "seconds": 99999999999999999999}',
               b'{"confirm_within_seconds": 1e3, "dry_run": "yes", "to": -1}', b'{"to": 99999999999}', b'{"a": 1, "a": 2}']
     for path in ("check", "plan", "explain", "bans", "rollback", "flush", "nodes/nobody/drain", "nodes/%00/drain",
                  "nodes/%ff%fe/drain"):
