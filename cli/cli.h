@@ -3,6 +3,7 @@
 
 #include "text.h"
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -27,6 +28,8 @@ struct cli {
 	const struct parsed *parsed;
 	/* What was sent to edged, so that its diagnostics name files as the user did; NULL: edged's own folder. */
 	const struct files *files;
+	/* Warnings of what is in force already (edged's list), which an edit's answer only counts; NULL: none are known. */
+	const json_t *known_warnings;
 };
 
 /* Print one line "edgectl: ..." on cli->err, control characters escaped. */

@@ -19,15 +19,46 @@ static void print_list(struct cli *cli, const json_t *list, enum tone tone, cons
 		cli_toned(cli, tone, "%s%s", lead, js_any(cli, item, NULL));
 }
 
-static void print_warnings(struct cli *cli, const json_t *answer)
+/* What a diagnostic says, without "file:line:column: ": an edit moves the lines of others. */
+static const char *said(const char *line)
+{
+	const char *at = strchr(line, ':');
+	for (int numbers = 0; at && numbers < 2; numbers++) {
+		size_t digits = strspn(at + 1, "0123456789");
+		if (!digits || at[1 + digits] != ':')
+			return line;
+		at += 1 + digits;
+	}
+	return at && at[1] == ' ' ? at + 2 : line;
+}
+
+static bool is_known(const struct cli *cli, const char *line)
 {
 	const json_t *item;
 	size_t i;
+	json_array_foreach(cli->known_warnings, i, item) {
+		const char *known = json_string_value(item);
+		if (known && strcmp(said(known), said(line)) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void print_warnings(struct cli *cli, const json_t *answer)
+{
+	const json_t *item;
+	size_t i, as_before = 0;
 	json_array_foreach(json_object_get(answer, "warnings"), i, item) {
+		if (json_is_string(item) && is_known(cli, json_string_value(item))) {
+			as_before++;
+			continue;
+		}
 		/* A diagnostic says "warning:" itself. */
 		const char *line = files_rename(cli, js_any(cli, item, NULL));
 		cli_toned(cli, TONE_WARN, "%s%s", strstr(line, "warning: ") ? "" : "warning: ", line);
 	}
+	if (as_before)
+		cli_toned(cli, TONE_DIM, "%s as before (edgectl status lists them)", cli_count(cli, as_before, "warning"));
 }
 
 int apply_show_plan(struct cli *cli, const json_t *answer)

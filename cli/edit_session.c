@@ -15,6 +15,7 @@
 #include <string.h>
 
 #define MAIN_FILE "edged.yaml"
+#define STATUS_WAIT_MS 3000
 
 static int report(struct cli *cli, const struct diag_list *diags, const char *name, int error)
 {
@@ -163,9 +164,12 @@ int edit_session_send(struct edit_session *session)
 		json_t *item = cli_need(json_pack("{s:s, s:s}", "name", file->name, "text", file->text));
 		cli_need(json_array_append_new(json_object_get(body, "files"), item) ? NULL : body);
 	}
-	if (option_given(cli->parsed, "dry-run"))
-		return show_dry_run(session, body);
-	return apply_send(cli, "/v1/apply", body);
+	cleanup_json json_t *status = NULL;
+	if (!cli->json && api_call_quietly(cli, "GET", "/v1/status", STATUS_WAIT_MS, &status) == CLI_DONE)
+		cli->known_warnings = json_object_get(status, "warnings");
+	int result = option_given(cli->parsed, "dry-run") ? show_dry_run(session, body) : apply_send(cli, "/v1/apply", body);
+	cli->known_warnings = NULL;
+	return result;
 }
 
 int edit_file_named(struct edit_session *session, const char *name, struct edit_file **ret_file)

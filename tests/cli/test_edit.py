@@ -84,6 +84,25 @@ def test_add_what_is_there_names_the_line_of_its_name(api):
         assert f"(edged.yaml:{line})" in result.stderr
 
 
+OLD = ["edged.yaml:9:3: forwards.git: warning: no expectation names it", "a list of 3 networks is empty"]
+
+
+@pytest.mark.parametrize("verb", [[], ["--dry-run"]])
+def test_only_new_warnings_are_printed(api, verb):
+    """Those of what is in force are counted, though the edit has moved their lines."""
+    api.answers["GET /v1/status"] = dict(answers.STATUS, warnings=OLD)
+    new = "conf.d/a.yaml:1:2: forwards.new: warning: no expectation names it"
+    warnings = ["edged.yaml:11:3: forwards.git: warning: no expectation names it", new, OLD[1]]
+    path = "POST /v1/plan" if verb else "POST /v1/apply"
+    api.answers[path] = dict(api.answers[path], warnings=warnings)
+    lines = edit(api, "forward", "set", "https", "reason=x", *verb).stdout.splitlines()
+    assert [line for line in lines if "warning" in line] == [new, "2 warnings as before (edgectl status lists them)"]
+    assert "as before" not in edgectl("apply", socket=api.path).stdout
+    api.answers["GET /v1/status"] = Answer(500, {"error": "no"})
+    lines = edit(api, "forward", "set", "https", "reason=x", *verb).stdout.splitlines()
+    assert len([line for line in lines if "warning: " in line]) == 3
+
+
 def test_forward_set(api):
     edit(api, "forward", "set", "https", "reason=the public web", "limits.new_per_source=60/second burst 100",
          "limits.open_per_source=400", "timeouts.idle=2h", "proxy-protocol=")
@@ -232,7 +251,7 @@ def test_somebody_was_faster(api):
 def test_dry_run_shows_the_text_and_changes_nothing(api):
     result = edit(api, "forward", "set", "https", "listen=8443", "--dry-run")
     golden("edit-dry-run.txt", result.stdout)
-    assert [request.path for request in api.requests] == ["/v1/config/running?blocklists=no", "/v1/plan"]
+    assert [request.path for request in api.requests] == ["/v1/config/running?blocklists=no", "/v1/status", "/v1/plan"]
     assert "listen: 8443" in sent(api, "/v1/plan")["edged.yaml"]
     result = edgectl("forward", "set", "https", "listen=8443", "--dry-run", "--json", socket=api.path)
     golden("edit-dry-run.json", result.stdout)
