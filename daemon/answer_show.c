@@ -217,6 +217,10 @@ void answer_status(struct server *server, struct request *request)
 	}
 	int total = show.model ? (int)show.model->forward_count : 0;
 	json_t *warnings = show_diags(&server->warnings, DIAG_WARNING);
+	if (server->runtime_unsaved)
+		json_array_insert_new(warnings, 0,
+				      json_sprintf("drains and bans are not on disk, a restart forgets them: %s (%s)",
+						   strerror(server->runtime_unsaved), server->options.state_dir));
 	if (server->closed_why)
 		json_array_insert_new(warnings, 0, show_text(server->closed_why));
 	const struct state *desired = engine_desired(server->engine);

@@ -252,9 +252,11 @@ static int store_revision(struct server *server, const struct apply_request *req
 		if (r < 0)
 			history_discard(server->history, *ret_revision);
 	}
+	result->no_room = r == -ENOSPC || r == -EDQUOT;
 	if (r < 0)
-		fail(result, 500, arena_printf(arena, "cannot store the revision, so nothing was changed: %s",
-					       error ? error : strerror(-r)));
+		fail(result, 500, arena_printf(arena, "cannot store the revision, so nothing was changed: %s%s%s",
+					       error ? error : strerror(-r), result->no_room ? ": free some of " : "",
+					       result->no_room ? server->options.state_dir : ""));
 	return r;
 }
 
@@ -389,8 +391,15 @@ void apply_rollback(struct server *server, uint32_t revision, const char *user, 
 	struct diag_list diags;
 	diag_init(&diags, arena);
 	apply_files(server, &request, arena, &diags, ret_result);
+	/* The way back is what room was kept for. */
+	if (ret_result->no_room && history_spend_reserve(server->history))
+		apply_files(server, &request, arena, &diags, ret_result);
 	if (ret_result->status == 422 && diags.count)
 		ret_result->error = diag_format(arena, &diags.items[0]);
+	/* Nothing watches any more over what nobody confirmed: it must not stay. */
+	if (ret_result->status != 200 && was_pending && bring_up_revision(server, pending.previous, arena, true) == 0)
+		ret_result->error = arena_printf(arena, "%s (instead of what was not confirmed, revision %u is in force)",
+						 ret_result->error, pending.previous);
 }
 
 int apply_confirm(struct server *server, uint32_t *ret_revision)
@@ -438,6 +447,7 @@ void apply_expire(struct server *server)
 void apply_save_runtime(struct server *server)
 {
 	int r = history_save_runtime(server->history, server->runtime, server_now());
+	server->runtime_unsaved = r < 0 ? -r : 0;
 	if (r < 0)
 		log_error("history",
 			  "health, drains and bans could not be written: %s; after a restart they are as they were "

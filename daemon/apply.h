@@ -25,6 +25,7 @@ struct apply_request {
 struct apply_result {
 	unsigned status;   /* HTTP's; 200: done */
 	const char *error; /* NULL, or one line */
+	bool no_room;      /* the error is that the state folder is full */
 	const char *folder_error; /* NULL, or why the folder still has other files than what is in force */
 	const char *kept; /* NULL, or which edits that were never applied were kept, and where */
 	uint32_t revision;

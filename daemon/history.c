@@ -13,8 +13,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+#define RESERVE_NAME "reserve"
+#define RESERVE_BYTES (1 << 20)
 
 struct entry {
 	uint32_t revision;
@@ -245,6 +249,22 @@ static void sweep_blobs(struct history *history)
 	free(numbers);
 }
 
+/* Room for one more revision when somebody else has filled the disk: a rollback spends it. */
+static void make_reserve(struct history *history)
+{
+	cleanup_fd int fd = openat(history->root, RESERVE_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	struct stat info;
+	if (fd < 0 || fstat(fd, &info) < 0 || (info.st_size >= RESERVE_BYTES && info.st_blocks >= RESERVE_BYTES / 512))
+		return;
+	if (posix_fallocate(fd, 0, RESERVE_BYTES) != 0)
+		unlinkat(history->root, RESERVE_NAME, 0);
+}
+
+bool history_spend_reserve(struct history *history)
+{
+	return unlinkat(history->root, RESERVE_NAME, 0) == 0;
+}
+
 int history_open(const char *state_dir, struct history **ret_history)
 {
 	struct history *history = calloc(1, sizeof(*history));
@@ -271,6 +291,7 @@ int history_open(const char *state_dir, struct history **ret_history)
 		return r;
 	}
 	sweep_blobs(history);
+	make_reserve(history);
 	*ret_history = history;
 	return 0;
 }
@@ -377,6 +398,7 @@ int history_commit(struct history *history, uint32_t revision, struct arena *are
 			log_warning("history", "%s/pending is not removed: %s", history->dir, strerror(-r));
 	}
 	prune(history);
+	make_reserve(history);
 	return 0;
 }
 

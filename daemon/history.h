@@ -45,6 +45,9 @@ int history_add(struct history *history, const struct source_file *files, size_t
 		struct arena *arena, uint32_t *ret_revision, const char **ret_error);
 /* This revision boots from now on; clears a pending record of it. Prunes what is beyond HISTORY_KEPT. */
 int history_commit(struct history *history, uint32_t revision, struct arena *arena, const char **ret_error);
+/* Free the room that is kept for a way back on a full disk (RESERVE_BYTES of history.c); made again with the next
+ * commit that finds room. False when it was spent before. */
+bool history_spend_reserve(struct history *history);
 /* 0: none is committed yet. */
 uint32_t history_committed(const struct history *history);
 /* The one that was committed before it, never one whose confirmation did not come. 0: not known. */

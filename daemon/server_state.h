@@ -52,6 +52,7 @@ struct server {
 	unsigned ticks; /* seconds that the loop has run, more or less */
 	bool outgoing_workers;   /* a former main's workers still accept */
 	bool health_unsaved;     /* to be written with the next refresh */
+	int runtime_unsaved;     /* errno of the last try to write health, drains and bans to disk, or 0 */
 	bool closed;             /* nothing valid to run: default deny only */
 	const char *closed_why;
 	struct diag_list warnings; /* of the configuration in force, in warnings_arena */
