@@ -67,7 +67,8 @@ static __always_inline __be16 link_read(struct __sk_buff *skb, int link, __u32 *
 	*ret_ip = 0;
 	if (!link)
 		return (__be16)skb->protocol;
-	if ((void *)(ether + 1) > end || (skb->vlan_tci & 0x0fff))
+	/* Before 6.2 the number of a tag that was taken out stays behind. */
+	if ((void *)(ether + 1) > end || (skb->vlan_present && (skb->vlan_tci & 0x0fff)))
 		return 0;
 	*ret_ip = sizeof(*ether);
 	return ether->h_proto;
