@@ -217,7 +217,9 @@ static int fill(struct export *export, struct edit_session *session, const json_
 		return CLI_USAGE;
 	}
 	if (!*own_addresses(export)) {
-		cli_error(cli, "peer %s has no address of its own: put a single one (like 198.18.88.13/32) into its allowed_ips",
+		cli_error(cli,
+			  "peer %s has no address of its own: put a single one (like 198.18.88.13/32) into its "
+			  "allowed_ips",
 			  export->name);
 		return CLI_REFUSED;
 	}

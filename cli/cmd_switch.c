@@ -8,6 +8,16 @@
 
 #include <inttypes.h>
 
+static void tell_refusing(struct cli *cli, const json_t *answer)
+{
+	size_t i;
+	const json_t *name;
+	json_array_foreach(json_object_get(answer, "refusing"), i, name)
+		if (json_is_string(name))
+			cli_toned(cli, TONE_WARN, "forward %s has no node left: it refuses connections",
+				  (char *)cli_need(text_line(cli->arena, json_string_value(name))));
+}
+
 static int set_drain(struct cli *cli, const char *verb)
 {
 	cleanup_json json_t *answer = NULL;
@@ -23,6 +33,7 @@ static int set_drain(struct cli *cli, const char *verb)
 			 "edgectl node undrain %s takes it back", name, name);
 	else
 		cli_line(cli, "%s takes new connections again", name);
+	tell_refusing(cli, answer);
 	return CLI_DONE;
 }
 

@@ -7,6 +7,8 @@
 #include "outlaw.h"
 #include "request.h"
 
+#include "../rules/state/compile.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -247,6 +249,19 @@ void answer_flush(struct server *server, struct request *request)
 	respond_json(server, request->id, 200, json_object());
 }
 
+/* Names of the forwards that refuse now, for want of a node. */
+static json_t *refusing(const struct model *model, const struct rundata *run)
+{
+	json_t *names = json_array();
+	for (size_t i = 0; i < model->forward_count; i++) {
+		const struct forward *forward = &model->forwards[i];
+		if (compile_plane(model, run, forward, FAMILY_V4).plane == PLANE_NONE &&
+		    compile_plane(model, run, forward, FAMILY_V6).plane == PLANE_NONE)
+			json_array_append_new(names, show_text(forward->name));
+	}
+	return names;
+}
+
 static void set_draining(struct server *server, struct request *request, bool draining)
 {
 	const struct model *model = engine_model(server->engine);
@@ -269,7 +284,9 @@ static void set_draining(struct server *server, struct request *request, bool dr
 	}
 	push_send(server->push, model, runtime_view(server->runtime, server_now()), server->roles);
 	log_info("apply", "%s %s node %s", request->user, draining ? "drains" : "undrains", request->name);
-	respond_json(server, request->id, 200, json_pack("{s:s, s:b}", "node", request->name, "draining", draining));
+	respond_json(server, request->id, 200,
+		     json_pack("{s:s, s:b, s:o}", "node", request->name, "draining", draining, "refusing",
+			       refusing(model, runtime_view(server->runtime, server_now()))));
 }
 
 void answer_drain(struct server *server, struct request *request)

@@ -146,3 +146,12 @@ def test_a_ban_does_not_outlive_becoming_management(start, net):
     assert attempt(net.internet, OPERATOR, FLOATING, 22) == REFUSED
     assert attempt(net.internet, CLIENT, FLOATING, 80) == DROPPED
     assert "management" in edged.ctl("explain", "--from", OPERATOR, "--to", "self:22", "--in", "wan").stdout
+
+
+def test_draining_the_last_node_says_which_forwards_refuse(start, net):
+    edged = start(config(forwards={"plain": forward(80, 30099)}))
+    edged.wait_backends("plain", 2)
+    assert "refuses" not in edged.ctl("node", "drain", "k8s-1").stdout
+    last = edged.ctl("node", "drain", "k8s-2").stdout
+    assert "forward plain has no node left: it refuses connections" in last
+    assert attempt(net.internet, CLIENT, FLOATING, 80) == REFUSED
