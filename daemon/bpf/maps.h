@@ -61,7 +61,7 @@ struct work {
 	struct flow_key key, swept; /* kernel 6.1 wants keys in a map or on the stack, and the stack is short */
 	struct wire_bytes header;
 	struct tcp_header tcp;
-	struct wire_options options;
+	struct wire_options options, before; /* before: as they were, for the checksum */
 	__u32 mode;
 };
 
