@@ -176,7 +176,7 @@ static int build(struct push *push, const struct model *model, const struct rund
 int push_send(struct push *push, const struct model *model, const struct rundata *run, struct roles *roles)
 {
 	cleanup_arena struct arena *arena = arena_new();
-	struct proxy_config *config;
+	struct proxy_config *config = NULL;
 	if (!arena)
 		return -ENOMEM;
 	int r = build(push, model, run, arena, &config);
