@@ -56,13 +56,14 @@ int kernel_open(int owner_fd, struct kernel **ret_kernel)
 		close(owner_fd);
 	if (rc == 0)
 		rc = nft_socket_open(&nft->query);
+	/* Where it fails otherwise, the step that needs conntrack says so. */
+	if (rc == 0 && conntrack_load() == -ENOMEM)
+		rc = -ENOMEM;
 	if (rc < 0) {
 		struct kernel *half = &nft->kernel;
 		close_kernel(&half);
 		return rc;
 	}
-	/* Where it fails, the step that needs conntrack says so. */
-	(void)conntrack_load();
 	*ret_kernel = &nft->kernel;
 	return 0;
 }

@@ -2,7 +2,6 @@
 `example` (one network and one edged on the example configuration for all tests of a file, which must not
 change it)."""
 import os
-import re
 import shutil
 import tempfile
 
@@ -11,13 +10,7 @@ import pytest
 from harness import Edged, Network
 from harness.edged import BUILD
 from harness.header import Line
-
-PREFIX = os.environ.get("EDGED_TEST_PREFIX", "edgedtest")
-
-
-def short_name(text):
-    return re.sub(r"[^a-z0-9]+", "_", text.lower().removeprefix("test_"))[:40].strip("_")
-
+from harness.names import PREFIX, short_name
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):

@@ -16,10 +16,10 @@ import tempfile
 
 import pytest
 
-from conftest import PREFIX
 from harness import Namespace, until
 from harness.edged import BUILD
 from harness.namespace import process_alive
+from harness.names import PREFIX
 
 DRIVER = os.path.join(BUILD, "tests", "tools", "api_driver")
 WRITERS, READERS = 4100, 4101

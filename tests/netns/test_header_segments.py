@@ -7,10 +7,10 @@ import struct
 
 import pytest
 
-from conftest import PREFIX, short_name
 from harness.header import Line
 from harness.puppet import ACK, FIN, NOP, PSH, RST, SYN, blocks_of, option, sack, timestamps
 from harness.talk import Talk
+from harness.names import PREFIX, short_name
 
 LENGTH = {4: 28, 6: 52}
 

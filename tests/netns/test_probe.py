@@ -13,11 +13,11 @@ import time
 
 import pytest
 
-from conftest import PREFIX, short_name
 from harness import NODES, Namespace, until
 from harness.edged import BUILD
 from harness.namespace import process_alive
 from harness.node import make_certificate
+from harness.names import PREFIX, short_name
 
 DRIVER = os.path.join(BUILD, "tests", "tools", "probe_driver")
 CHECKED = os.path.join(BUILD, "san", "tests", "tools", "probe_driver")  # with ASan and UBSan, as make test builds it
