@@ -195,7 +195,7 @@ void compile_synproxy_output(struct build *b)
 	do_mark_set(b, ZONE_SELF);
 	rule_end(b, proven, no_origin, "");
 	compile_dispatch_rules(b, proven, &proven_dispatch, false);
-	rule_verdict(b, proven, VERDICT_GOTO, drop_chain(b, "synproxy"), no_origin, "no forward takes it any more");
+	rule_verdict(b, proven, VERDICT_GOTO, drop_chain(b, "synproxy-default"), no_origin, "no forward takes it any more");
 
 	/* A SYN in somebody else's name to an address of this machine: only synproxy sends that. */
 	struct chain_build *output = build_base_chain(b, "output", CHAIN_FILTER, HOOK_OUTPUT, PRIORITY_DECIDE, false);
