@@ -185,9 +185,9 @@ static void write_folder(struct server *server, const struct source_files *files
 			 struct arena *arena, struct apply_result *result)
 {
 	const char *error = NULL, *config = server->options.config;
-	int r = unapplied_keep(server->history, config, files->items, files->count, arena, &result->kept);
+	int r = unapplied_keep(server->history, config, files->items, files->count, arena, &result->kept, &error);
 	if (r < 0)
-		error = arena_printf(arena, "edits that were never applied could not be kept: %s", strerror(-r));
+		error = arena_printf(arena, "edits that were never applied could not be kept: %s", error);
 	else
 		r = folder_write(config, files->items, files->count, arena, &error);
 	if (result->kept)
@@ -392,8 +392,10 @@ void apply_rollback(struct server *server, uint32_t revision, const char *user, 
 	diag_init(&diags, arena);
 	apply_files(server, &request, arena, &diags, ret_result);
 	/* The way back is what room was kept for. */
-	if (ret_result->no_room && history_spend_reserve(server->history))
+	if (ret_result->no_room && history_spend_reserve(server->history)) {
+		diag_init(&diags, arena);
 		apply_files(server, &request, arena, &diags, ret_result);
+	}
 	if (ret_result->status == 422 && diags.count)
 		ret_result->error = diag_format(arena, &diags.items[0]);
 	/* Nothing watches any more over what nobody confirmed: it must not stay. */

@@ -67,6 +67,22 @@ static int watch_links(struct injection *injection)
 	return injection->links_event && event_add(injection->links_event, NULL) == 0 ? 0 : -ENOMEM;
 }
 
+/* What it has pinned so far is replaced by the next one. */
+static void stop_loader(struct injection *injection)
+{
+	if (injection->loader_event)
+		event_free(injection->loader_event);
+	injection->loader_event = NULL;
+	if (injection->loader) {
+		kill(injection->loader, SIGKILL);
+		waitpid(injection->loader, NULL, 0);
+	}
+	injection->loader = 0;
+	if (injection->loader_fd >= 0)
+		close(injection->loader_fd);
+	injection->loader_fd = -1;
+}
+
 static void on_loader(evutil_socket_t fd, short what, void *context)
 {
 	(void)fd;
@@ -75,11 +91,8 @@ static void on_loader(evutil_socket_t fd, short what, void *context)
 	int status = 0;
 	if (waitpid(injection->loader, &status, WNOHANG) != injection->loader)
 		return;
-	event_free(injection->loader_event);
-	injection->loader_event = NULL;
-	close(injection->loader_fd);
 	injection->loader = 0;
-	injection->loader_fd = -1;
+	stop_loader(injection);
 	int r = WIFEXITED(status) && WEXITSTATUS(status) == 0 ? adopt(injection) : -ENOEXEC;
 	if (r < 0)
 		log_warning("injection",
@@ -105,11 +118,14 @@ static int start_loader(struct injection *injection)
 	}
 	injection->loader = pid;
 	injection->loader_fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (injection->loader_fd < 0)
-		return -errno;
-	injection->loader_event =
-		event_new(injection->base, injection->loader_fd, EV_READ | EV_PERSIST, on_loader, injection);
-	return injection->loader_event && event_add(injection->loader_event, NULL) == 0 ? 0 : -ENOMEM;
+	if (injection->loader_fd >= 0)
+		injection->loader_event =
+			event_new(injection->base, injection->loader_fd, EV_READ | EV_PERSIST, on_loader, injection);
+	if (injection->loader_event && event_add(injection->loader_event, NULL) == 0)
+		return 0;
+	/* Nobody would see its end. */
+	stop_loader(injection);
+	return -ENOMEM;
 }
 
 int injection_open(struct event_base *base, const char *runtime_dir, struct runtime *runtime,
@@ -144,15 +160,7 @@ void injection_close(struct injection **injection)
 	struct injection *i = *injection;
 	if (i->links_event)
 		event_free(i->links_event);
-	if (i->loader_event)
-		event_free(i->loader_event);
-	if (i->loader) {
-		/* What it has pinned so far is replaced by the next one. */
-		kill(i->loader, SIGKILL);
-		waitpid(i->loader, NULL, 0);
-	}
-	if (i->loader_fd >= 0)
-		close(i->loader_fd);
+	stop_loader(i);
 	link_monitor_close(&i->links);
 	headers_close(&i->headers);
 	free(i->runtime_dir);

@@ -26,6 +26,7 @@ struct keeper {
 	struct arena *arena;
 	char stamp[24];
 	const char *note;
+	const char *error; /* why, when there are better words than strerror's */
 };
 
 /* A file of the folder that is about to be replaced, or to go. */
@@ -48,11 +49,10 @@ static int keep_yaml(struct keeper *keeper, const struct source_file *files, siz
 {
 	struct source_file *there;
 	size_t there_count;
-	const char *error;
-	int r = folder_read(keeper->config, keeper->arena, &there, &there_count, &error);
-	/* A folder that is not there, or holds what nobody reads as a configuration, has no edits. */
+	int r = folder_read(keeper->config, keeper->arena, &there, &there_count, &keeper->error);
+	/* Without a main file there is nothing that anybody edits; what cannot be read may be edits. */
 	if (r < 0)
-		return r == -ENOMEM ? r : 0;
+		return r == -ENOENT ? 0 : r;
 	for (size_t i = 0; r == 0 && i < there_count; i++) {
 		const struct source_file *next = find(files, count, there[i].name);
 		if (!next || !same_text(next, &there[i]))
@@ -74,7 +74,7 @@ static int keep_referred(struct keeper *keeper, const struct source_file *next)
 }
 
 int unapplied_keep(struct history *history, const char *config, const struct source_file *files, size_t count,
-		   struct arena *arena, const char **ret_note)
+		   struct arena *arena, const char **ret_note, const char **ret_error)
 {
 	struct keeper keeper = {.history = history, .config = config, .arena = arena};
 	time_t now = time(NULL);
@@ -86,5 +86,7 @@ int unapplied_keep(struct history *history, const char *config, const struct sou
 		r = keep_referred(&keeper, &files[i]);
 	if (r == 0)
 		*ret_note = keeper.note;
+	else
+		*ret_error = keeper.error ? keeper.error : strerror(-r);
 	return r;
 }

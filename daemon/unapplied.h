@@ -5,7 +5,7 @@
 #include "history.h"
 
 /* Copy what no revision has and what these files would replace or remove to NAME.unapplied-TIME (UTC) in the same
- * folder. *ret_note: NULL when there was nothing to keep, else a line for people, in arena. 0 or -errno: then the
- * folder must not be written. */
+ * folder. *ret_note: NULL when there was nothing to keep, else a line for people, in arena. 0, or -errno with
+ * *ret_error: then the folder must not be written. */
 int unapplied_keep(struct history *history, const char *config, const struct source_file *files, size_t count,
-		   struct arena *arena, const char **ret_note);
+		   struct arena *arena, const char **ret_note, const char **ret_error);

@@ -207,6 +207,20 @@ def test_what_was_applied_once_is_not_kept_again(running):
     assert edged.read() == GOOD and unapplied(edged) == {}
 
 
+def test_edits_that_cannot_be_kept_stay(running):
+    """A folder with something that cannot be read is not written: the way back is in force, and the answer says why."""
+    _, edged = running
+    edged.write(LOCKED_OUT)
+    edged.ctl("apply")
+    edged.write(LOCKED_OUT + "# an edit of mine\n")
+    os.makedirs(f"{edged.etc}/conf.d", exist_ok=True)
+    os.mkfifo(f"{edged.etc}/conf.d/pipe.yaml")
+    answer = edged.ctl("rollback", "1")
+    assert "could not be kept: cannot read" in answer.stdout + answer.stderr and "pipe.yaml" in answer.stdout + answer.stderr
+    assert edged.read() == LOCKED_OUT + "# an edit of mine\n"
+    assert edged.get("/v1/forwards")[0]["name"] == "plain"
+
+
 def guards(edged):
     """The processes beside edged that watch over the deadline."""
     found = []
