@@ -51,6 +51,8 @@ static int keep_yaml(struct keeper *keeper, const struct source_file *files, siz
 	size_t there_count;
 	int r = folder_read(keeper->config, keeper->arena, &there, &there_count, &keeper->error);
 	/* Without a main file there is nothing that anybody edits; what cannot be read may be edits. */
+	if (r == -ENOENT)
+		keeper->error = NULL;
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
 	for (size_t i = 0; r == 0 && i < there_count; i++) {

@@ -80,7 +80,7 @@ WIRE_CALL int origin_find(struct __sk_buff *skb, const struct flow_key *key, str
 	origin_read(origin, ct);
 	origin->reply = opts.dir == CONNTRACK_REPLY;
 	bpf_ct_release(ct);
-	return origin->reply && (origin->mark & FLOW_MARK_HEADER) != 0;
+	return origin->reply && (origin->mark & MARK_HEADER_MASK) != 0;
 }
 
 static __always_inline struct flow *flow_find(const struct flow_key *key)
@@ -141,7 +141,7 @@ WIRE_CALL int flow_enter(struct __sk_buff *skb)
 
 static __always_inline __u16 header_length(struct work *work)
 {
-	if ((work->origin.mark & FLOW_MARK_HEADER) != FLOW_MARK_V1)
+	if ((work->origin.mark & MARK_HEADER_MASK) != MARK_HEADER_V1)
 		return wire_v2_length(wire_is_v4(work->origin.ends.source), work->origin.mark);
 	wire_put_header(&work->header, &work->origin.ends, work->origin.mark, 0);
 	return (__u16)work->header.length;

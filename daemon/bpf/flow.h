@@ -1,17 +1,12 @@
-/* What the programs and role main share: the layout of the maps, and the bits
- * of the conntrack mark. Both sides include it, so nothing here needs a header
- * of either. A change of a layout here makes the loader start with empty maps:
- * see docs/header.md, "an entry is lost". */
+/* What the programs and role main share: the layout of the maps. Both sides
+ * include it, so nothing here needs a header of either. A change of a layout
+ * here makes the loader start with empty maps: see docs/header.md, "an entry
+ * is lost". */
 #pragma once
 
-#include <linux/types.h>
+#include "../../rules/state/marks.h"
 
-/* As in rules/state/state.h; daemon/kernel/header.c asserts that they are the same. */
-#define FLOW_MARK_HEADER 0x60000000u
-#define FLOW_MARK_V1 0x20000000u
-#define FLOW_MARK_V2 0x40000000u
-#define FLOW_MARK_CRC 0x00800000u
-#define FLOW_MARK_ID 0x00400000u
+#include <linux/types.h>
 
 #define FLOW_LAYOUT "2" /* in the names of the pinned maps: a new one with each change of a struct here */
 

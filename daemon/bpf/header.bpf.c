@@ -142,7 +142,7 @@ static __always_inline int to_node(struct __sk_buff *skb, int link)
 	if (held) {
 		if (!ct || (held & CONNTRACK_MASK) > CONNTRACK_LAST_ORIGINAL)
 			return TC_ACT_OK;
-		if (!(conntrack_mark((const void *)ct) & FLOW_MARK_HEADER))
+		if (!(conntrack_mark((const void *)ct) & MARK_HEADER_MASK))
 			return TC_ACT_OK;
 	} else {
 		/* Not seen by conntrack: offloaded by a flowtable, or made here. */

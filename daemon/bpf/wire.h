@@ -149,7 +149,7 @@ static __always_inline void wire_put_id(struct wire_bytes *to, __u64 id)
 
 static __always_inline __u16 wire_v2_length(int v4, __u32 mark)
 {
-	return (__u16)((v4 ? 28 : 52) + (mark & FLOW_MARK_CRC ? 7 : 0) + (mark & FLOW_MARK_ID ? 19 : 0));
+	return (__u16)((v4 ? 28 : 52) + (mark & MARK_HEADER_CRC ? 7 : 0) + (mark & MARK_HEADER_ID ? 19 : 0));
 }
 
 /* Section 2.2; the TLVs are those of 2.2.3 and 2.2.5. */
@@ -174,12 +174,12 @@ static __always_inline void wire_put_v2(struct wire_bytes *to, const struct wire
 		__builtin_memcpy(at + 50, &ends->destination_port, 2);
 	}
 	to->length = v4 ? 28 : 52;
-	if (mark & FLOW_MARK_ID) {
+	if (mark & MARK_HEADER_ID) {
 		static const __u8 type[3] = {0x05, 0, 16};
 		wire_put_bytes(to, type, 3);
 		wire_put_id(to, id);
 	}
-	if (mark & FLOW_MARK_CRC) {
+	if (mark & MARK_HEADER_CRC) {
 		static const __u8 type[7] = {0x03, 0, 4};
 		wire_put_bytes(to, type, 7);
 		__u32 crc = wire_order32(wire_crc32c(to));
@@ -193,7 +193,7 @@ static __always_inline void wire_put_header(struct wire_bytes *to, const struct 
 {
 	__builtin_memset(to->bytes, 0, sizeof(to->bytes));
 	to->length = 0;
-	if ((mark & FLOW_MARK_HEADER) == FLOW_MARK_V1)
+	if ((mark & MARK_HEADER_MASK) == MARK_HEADER_V1)
 		wire_put_v1(to, ends);
 	else
 		wire_put_v2(to, ends, mark, id);

@@ -25,9 +25,6 @@
 #define FILTER_PRIORITY 60909
 #define FILTER_HANDLE 1
 
-_Static_assert(MARK_HEADER_MASK == FLOW_MARK_HEADER && MARK_HEADER_V1 == FLOW_MARK_V1 && MARK_HEADER_V2 == FLOW_MARK_V2 &&
-		       MARK_HEADER_CRC == FLOW_MARK_CRC && MARK_HEADER_ID == FLOW_MARK_ID,
-	       "the programs read the marks that the rules set");
 _Static_assert((int)HEADERS_COUNTERS == (int)FLOW_COUNTERS && (int)HEADERS_ICMP == (int)FLOW_ICMP &&
 		       (int)HEADERS_DROP_SHAPE == (int)FLOW_DROP_SHAPE,
 	       "the programs count in this order");

@@ -3,7 +3,6 @@
  * by field, so that padding and what a kind does not use never count. */
 #include "state.h"
 
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -264,29 +263,4 @@ size_t set_key_size(const struct set *set)
 	for (size_t i = 0; i < STATE_FIELDS_MAX && set->key[i]; i++)
 		size += (field_size(set->key[i]) + 3) & ~(size_t)3;
 	return size;
-}
-
-void state_hash_ranges(const struct addr_range *ranges, size_t count, uint8_t ret_hash[32])
-{
-	enum { RECORD = 33, BATCH = 128 };
-	uint8_t buffer[RECORD * BATCH];
-	uint8_t hash[32] = {0};
-	EVP_MD_CTX *context = EVP_MD_CTX_new();
-	bool good = context && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1;
-	size_t used = 0;
-	for (size_t i = 0; good && i < count; i++) {
-		buffer[used] = (uint8_t)ranges[i].first.family;
-		memcpy(buffer + used + 1, ranges[i].first.bytes, 16);
-		memcpy(buffer + used + 17, ranges[i].last.bytes, 16);
-		used += RECORD;
-		if (used == sizeof(buffer) || i + 1 == count) {
-			good = EVP_DigestUpdate(context, buffer, used) == 1;
-			used = 0;
-		}
-	}
-	/* Out of memory leaves zeros, which stand for "no hash": the content is then compared in full. */
-	if (!good || EVP_DigestFinal_ex(context, hash, NULL) != 1)
-		memset(hash, 0, sizeof(hash));
-	EVP_MD_CTX_free(context);
-	memcpy(ret_hash, hash, sizeof(hash));
 }

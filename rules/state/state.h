@@ -15,6 +15,7 @@
 #include "../base/addr.h"
 #include "../base/arena.h"
 #include "../base/diag.h"
+#include "marks.h"
 #include "tunnel.h"
 
 #include <stdbool.h>
@@ -27,27 +28,6 @@
 #define STATE_KEY_MAX 40
 #define STATE_HASH_PREFIX "hash-"
 #define STATE_HASHED_ABOVE 10000 /* sets with more ranges than this are compared by content hash */
-
-/* The conntrack mark that edged sets on a flow that it has let in. */
-#define MARK_ACCEPTED 0x80000000u     /* policy has let this flow in */
-#define MARK_HEADER_MASK 0x60000000u  /* PROXY header to be injected by the kernel: */
-#define MARK_HEADER_V1 0x20000000u
-#define MARK_HEADER_V2 0x40000000u
-#define MARK_FORWARD 0x10000000u      /* let in by a forward (else by a rule or management) */
-#define MARK_WATCH 0x08000000u        /* counts towards a ban once its handshake completes */
-#define MARK_SNAT 0x04000000u         /* masquerade towards the node */
-#define MARK_SNAT_TUNNEL 0x02000000u  /* masquerade when the node is behind a tunnel */
-#define MARK_PROXY 0x01000000u        /* served by the user-space forwarder: comes to this machine */
-#define MARK_HEADER_CRC 0x00800000u   /* version 2 only: with the CRC32C TLV */
-#define MARK_HEADER_ID 0x00400000u    /* version 2 only: with the UNIQUE_ID TLV, 16 hexadecimal digits */
-#define MARK_SYNPROXY 0x00200000u     /* a SYN that synproxy answers: never of a flow that lives on */
-#define MARK_ZONE_MASK 0x000000ffu    /* where it goes: ZONE_* or ZONE_TUNNEL + index of the tunnel */
-#define ZONE_SELF 1u
-#define ZONE_WAN 2u
-#define ZONE_LAN 3u
-#define ZONE_GROUP 5u         /* broadcast, multicast, anycast: self to rules, nothing to forwards */
-#define ZONE_SELF_MASK 0xfbu  /* under it SELF and GROUP are one, and differ from all others */
-#define ZONE_TUNNEL 16u
 
 enum expr_kind {
 	EXPR_META,      /* reg = packet metadata */
@@ -274,8 +254,5 @@ uint64_t rule_digest(const struct rule_state *rule);
 /* Bytes of a field, unpadded; of a whole key, padded. */
 size_t field_size(enum field field);
 size_t set_key_size(const struct set *set);
-/* The content hash of a set of ranges (SHA-256 over family, first, last of each).
- * Out of memory gives zeros, which stand for "no hash". */
-void state_hash_ranges(const struct addr_range *ranges, size_t count, uint8_t ret_hash[32]);
 /* Text for people and golden tests, close to nft's own. */
 char *state_print(const struct state *state, struct arena *arena);

@@ -3,6 +3,7 @@
  * back, change one, remove; beside it nft -f with the same content.
  * kernel_bench [RANGES]. Prints a table; it judges nothing. */
 #include "../../daemon/kernel/nft_monitor.h"
+#include "../unit/hash_ranges.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -68,7 +69,7 @@ static struct state *list_of(size_t count)
 	}
 	set->ranges = ranges;
 	set->range_count = count;
-	state_hash_ranges(ranges, count, set->hash);
+	hash_ranges(ranges, count, set->hash);
 	state->present = true;
 	state->sets = set;
 	state->set_count = 1;

@@ -6,6 +6,7 @@
 #include "fake_kernel.h"
 #include "state_copy.h"
 #include "state_gen.h"
+#include "hash_ranges.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -270,7 +271,7 @@ static struct state *blocklist(size_t count, size_t skip, bool hashed)
 	set->ranges = ranges;
 	set->comment = "";
 	if (hashed)
-		state_hash_ranges(ranges, set->range_count, set->hash);
+		hash_ranges(ranges, set->range_count, set->hash);
 	state->present = true;
 	state->sets = set;
 	state->set_count = 1;

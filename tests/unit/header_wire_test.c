@@ -38,7 +38,7 @@ static void same_v2(const char *source, unsigned port, const char *destination, 
 {
 	struct wire_ends ends = ends_of(source, port, destination, other);
 	struct wire_bytes made;
-	wire_put_header(&made, &ends, FLOW_MARK_V2, 0);
+	wire_put_header(&made, &ends, MARK_HEADER_V2, 0);
 	struct endpoint from = {.port = (uint16_t)port}, to = {.port = (uint16_t)other};
 	addr_parse(source, strlen(source), &from.addr);
 	addr_parse(destination, strlen(destination), &to.addr);
@@ -46,7 +46,7 @@ static void same_v2(const char *source, unsigned port, const char *destination, 
 	size_t length = header_encode(PROXY_V2, &from, &to, expected);
 	assert_int_equal(made.length, length);
 	assert_memory_equal(made.bytes, expected, length);
-	assert_int_equal(length, wire_v2_length(from.addr.family == FAMILY_V4, FLOW_MARK_V2));
+	assert_int_equal(length, wire_v2_length(from.addr.family == FAMILY_V4, MARK_HEADER_V2));
 }
 
 static void test_version_2(void **state)
@@ -62,18 +62,18 @@ static void test_version_1(void **state)
 	(void)state;
 	struct wire_bytes made;
 	struct wire_ends ends = ends_of("198.51.100.7", 40000, "203.0.113.10", 80);
-	wire_put_header(&made, &ends, FLOW_MARK_V1, 0);
+	wire_put_header(&made, &ends, MARK_HEADER_V1, 0);
 	static const char four[] = "PROXY TCP4 198.51.100.7 203.0.113.10 40000 80\r\n";
 	assert_int_equal(made.length, sizeof(four) - 1);
 	assert_memory_equal(made.bytes, four, sizeof(four) - 1);
 	ends = ends_of("2001:db8::77", 1, "2001:db8:ffff:abcd::a", 65535);
-	wire_put_header(&made, &ends, FLOW_MARK_V1, 0);
+	wire_put_header(&made, &ends, MARK_HEADER_V1, 0);
 	static const char six[] = "PROXY TCP6 2001:db8:0:0:0:0:0:77 2001:db8:ffff:abcd:0:0:0:a 1 65535\r\n";
 	assert_int_equal(made.length, sizeof(six) - 1);
 	assert_memory_equal(made.bytes, six, sizeof(six) - 1);
 	/* The longest there is: 107 with the text of section 2.1, which counts a terminator and six more for UNKNOWN. */
 	ends = ends_of("ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe", 65535, "ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffd", 65535);
-	wire_put_header(&made, &ends, FLOW_MARK_V1, 0);
+	wire_put_header(&made, &ends, MARK_HEADER_V1, 0);
 	assert_int_equal(made.length, 104);
 }
 
@@ -82,7 +82,7 @@ static void test_tlvs(void **state)
 	(void)state;
 	struct wire_ends ends = ends_of("198.51.100.7", 40000, "203.0.113.10", 80);
 	struct wire_bytes made;
-	const __u32 mark = FLOW_MARK_V2 | FLOW_MARK_CRC | FLOW_MARK_ID;
+	const __u32 mark = MARK_HEADER_V2 | MARK_HEADER_CRC | MARK_HEADER_ID;
 	wire_put_header(&made, &ends, mark, 0x0123456789abcdefULL);
 	assert_int_equal(made.length, wire_v2_length(1, mark));
 	assert_int_equal(made.bytes[14] << 8 | made.bytes[15], made.length - 16);

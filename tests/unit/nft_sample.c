@@ -1,6 +1,7 @@
 /* The sample state. Its rules are of the kind that edged writes: each is one
  * that the kernel takes in the chain where it stands. */
 #include "nft_sample.h"
+#include "hash_ranges.h"
 
 #include <arpa/inet.h>
 #include <stdlib.h>
@@ -289,7 +290,7 @@ static void fill_large(struct state *state, struct set *set, size_t count)
 	set->ranges = ranges;
 	set->range_count = count;
 	if (count > STATE_HASHED_ABOVE)
-		state_hash_ranges(ranges, count, set->hash);
+		hash_ranges(ranges, count, set->hash);
 }
 
 struct state *nft_sample(size_t large)

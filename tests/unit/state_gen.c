@@ -1,6 +1,7 @@
 /* The generator of random states. A gene decides one thing; what it would refer
  * to and is not there is left out, so that every genome is a consistent state. */
 #include "state_gen.h"
+#include "hash_ranges.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -135,7 +136,7 @@ static void make_ranges(uint32_t gene, struct arena *arena, struct set *set)
 	set->ranges = ranges;
 	/* Small ones are hashed too, so that the random walk meets all ways of hashing. */
 	if (gene % 2)
-		state_hash_ranges(ranges, set->range_count, set->hash);
+		hash_ranges(ranges, set->range_count, set->hash);
 }
 
 static struct set make_set(const struct genome *genome, struct arena *arena, size_t index)

@@ -224,30 +224,6 @@ static void test_lookup_and_sizes(void **unused)
 	assert_int_equal(set_key_size(&set), 28);
 }
 
-static void test_hash(void **unused)
-{
-	(void)unused;
-	enum { COUNT = 300 };
-	struct addr_range ranges[COUNT] = {0};
-	uint8_t first[32], second[32];
-	for (size_t i = 0; i < COUNT; i++) {
-		ranges[i].first = (struct addr){.family = FAMILY_V4, .bytes = {10, 0, (uint8_t)(i >> 8), (uint8_t)i}};
-		ranges[i].last = ranges[i].first;
-	}
-	/* sha256sum of 04, 0a000000 and 12 zeros, and the latter again. */
-	static const uint8_t known[4] = {0x5f, 0xca, 0x6b, 0xd5};
-	state_hash_ranges(ranges, 1, first);
-	assert_memory_equal(first, known, 4);
-	for (size_t count = 0; count <= COUNT; count += 50) {
-		state_hash_ranges(ranges, COUNT, first);
-		state_hash_ranges(ranges, count, second);
-		assert_int_equal(memcmp(first, second, 32) == 0, count == COUNT);
-	}
-	ranges[COUNT - 1].last.bytes[3]++;
-	state_hash_ranges(ranges, COUNT, second);
-	assert_memory_not_equal(first, second, 32);
-}
-
 static struct expr payload(enum payload_base base, uint8_t offset, uint8_t length, uint8_t reg)
 {
 	struct expr expr = {.kind = EXPR_PAYLOAD};
@@ -388,8 +364,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_equality_sees_each_field), cmocka_unit_test(test_equality_ignores_what_is_unused),
-		cmocka_unit_test(test_rules_and_elements),       cmocka_unit_test(test_lookup_and_sizes),
-		cmocka_unit_test(test_hash),                     cmocka_unit_test(test_print_rules),
+		cmocka_unit_test(test_rules_and_elements),       cmocka_unit_test(test_lookup_and_sizes),                     cmocka_unit_test(test_print_rules),
 		cmocka_unit_test(test_print_statements),
 		cmocka_unit_test(test_print_state),
 	};
