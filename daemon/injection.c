@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <linux/capability.h>
 #include <net/if.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -102,6 +103,12 @@ static void on_loader(evutil_socket_t fd, short what, void *context)
 		injection->changed(injection->context);
 }
 
+/* False where another unit of the service manager is the loader: main's own has no right to mount. */
+static bool may_load(void)
+{
+	return prctl(PR_CAPBSET_READ, CAP_SYS_ADMIN, 0, 0, 0) == 1;
+}
+
 /* The loader needs more rights than main keeps later, and ends by itself. */
 static int start_loader(struct injection *injection)
 {
@@ -179,7 +186,7 @@ static bool wants_headers(const struct model *model)
 /* Loading takes seconds of a core, and what failed once fails again: only when it is needed, and once. */
 static void load_once(struct injection *injection)
 {
-	if (!injection->base || injection->tried)
+	if (!injection->base || injection->tried || !may_load())
 		return;
 	injection->tried = true;
 	if (start_loader(injection) < 0)
@@ -240,6 +247,11 @@ void injection_remove(struct injection *injection, const struct model *model)
 			headers_detach(index);
 	}
 	runtime_set_headers(injection->runtime, NULL, 0, why_detached);
+}
+
+bool injection_waits(const struct injection *injection)
+{
+	return injection && !injection->headers && !injection->loader;
 }
 
 const struct headers *injection_headers(const struct injection *injection)

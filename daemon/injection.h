@@ -21,6 +21,8 @@ void injection_close(struct injection **injection);
 /* Attach to lan and tunnels where a forward of model wants headers, and look where the programs are.
  * 1: the run data have changed; 0; or -ENOMEM. */
 int injection_update(struct injection *injection, const struct model *model);
+/* True while nothing is pinned: a loader that runs after main (the packaged one does) says nothing when it is done. */
+bool injection_waits(const struct injection *injection);
 /* Take the programs off everywhere (a flush). */
 void injection_remove(struct injection *injection, const struct model *model);
 /* The adopted programs, for counters and flows; NULL: none. Good until the event loop goes on. */

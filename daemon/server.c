@@ -152,8 +152,8 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 	(void)what;
 	struct server *server = context;
 	notify_alive();
-	/* Its events say when; this is for what they may have missed. */
-	if (server->ticks++ % INJECTION_TICKS == 0)
+	/* Its events say when; this is for what they may have missed, and for programs that are pinned meanwhile. */
+	if (server->ticks++ % INJECTION_TICKS == 0 || injection_waits(server->injection))
 		on_injection(server);
 	if (push_linger_over(server->push, server_now()))
 		server_refresh_soon(server);

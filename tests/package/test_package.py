@@ -89,6 +89,9 @@ def test_main_is_before_the_network():
         text = file.read()
     assert "Before=network-pre.target" in text and "DefaultDependencies=no" in text
     assert re.search(r"^KillMode=process$", text, re.M), "workers must outlive main"
+    assert not re.search(r"^After=.*loader", text, re.M), "it closes first: loading takes a minute where it is emulated"
+    with open(f"{TOP}/image/systemd/edged-loader.service", encoding="utf-8") as file:
+        assert re.search(r"^After=.*\bedged\.service", file.read(), re.M)
 
 
 @pytest.mark.skipif(not LONG, reason="only in make vm-test: makes a Debian of its own")
