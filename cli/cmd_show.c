@@ -266,7 +266,7 @@ int cmd_show_bans(struct cli *cli)
 int cmd_show_connections(struct cli *cli)
 {
 	static const char *const titles[] = {"proto", "client", "forward", "node", "node address", "plane",
-					     "state", "header", "age", "in", "out", NULL};
+					     "state", "header", "age", "in", "out", "unique id", NULL};
 	cleanup_json json_t *list = NULL;
 	const json_t *item;
 	size_t i;
@@ -277,7 +277,7 @@ int cmd_show_connections(struct cli *cli)
 	if (result != CLI_DONE || !list)
 		return result;
 	struct table *table = table_new(cli);
-	add_columns(table, titles, "llllllllrrr");
+	add_columns(table, titles, "llllllllrrrl");
 	json_array_foreach(list, i, item) {
 		table_cell(table, TONE_PLAIN, js_text(item, "protocol"));
 		table_cell(table, TONE_PLAIN, js_text(item, "client"));
@@ -292,6 +292,7 @@ int cmd_show_connections(struct cli *cli)
 						      : "");
 		table_cell(table, TONE_PLAIN, text_bytes(cli->arena, js_int(item, "bytes_in")));
 		table_cell(table, TONE_PLAIN, text_bytes(cli->arena, js_int(item, "bytes_out")));
+		table_cell(table, TONE_PLAIN, js_text(item, "unique_id"));
 	}
 	table_print(table, "no connections");
 	return CLI_DONE;

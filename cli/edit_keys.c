@@ -57,6 +57,8 @@ static const char *value_name(struct arena *arena, const struct key *key)
 	bool plain = true;
 	for (size_t i = 0; joined && key->words && key->words[i]; i++)
 		joined = arena_printf(arena, "%s%s%s", joined, i ? "|" : "", key->words[i]);
+	if (key->words && joined && key->type->list)
+		return arena_printf(arena, "%s,...", joined);
 	if (key->words || !joined)
 		return joined;
 	if (key->type == &bool_type)
@@ -102,8 +104,8 @@ static int add_key(struct arena *arena, struct edit_section *section, const stru
 		return -ENOMEM;
 	section->add_options[section->key_count++] = (struct option_spec){
 		.name = option,
-		.kind = key->words || key->type == &bool_type ? VALUE_WORD : key->type->list ? VALUE_LIST : VALUE_TEXT,
-		.words = key->words ? key->words : key->type == &bool_type ? words_of_bool : NULL,
+		.kind = key->type->list ? VALUE_LIST : key->words || key->type == &bool_type ? VALUE_WORD : VALUE_TEXT,
+		.words = key->type->list ? NULL : key->words ? key->words : key->type == &bool_type ? words_of_bool : NULL,
 		.value = value,
 		.help = help,
 		.required = key->required && !part,

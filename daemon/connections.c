@@ -11,6 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The UNIQUE_ID as the node was told; null when it was told none. */
+static json_t *unique_id(uint64_t id)
+{
+	return id ? json_sprintf("%016llx", (unsigned long long)id) : json_null();
+}
+
 static json_t *endpoint(const struct addr *address, uint16_t port)
 {
 	char text[ADDR_TEXT_MAX];
@@ -29,7 +35,7 @@ void connections_add_proxied(const struct model *model, const struct report *rep
 		char node[ADDR_TEXT_MAX];
 		json_array_append_new(
 			list,
-			json_pack("{s:s, s:o, s:o, s:o, s:o, s:s, s:s, s:I, s:I, s:I, s:o, s:n}", "protocol", "tcp", "client",
+			json_pack("{s:s, s:o, s:o, s:o, s:o, s:s, s:s, s:I, s:I, s:I, s:o, s:o}", "protocol", "tcp", "client",
 				  endpoint(&c->client.addr, c->client.port), "forward", show_text(c->forward), "node",
 				  show_text(c->node), "node_address",
 				  c->node ? show_text(addr_format(&c->node_address, node)) : json_null(), "plane", "proxy",
@@ -39,7 +45,7 @@ void connections_add_proxied(const struct model *model, const struct report *rep
 				  !header ? json_null()
 					  : show_text(headers_state_names[c->connecting ? HEADERS_WAITING
 											: HEADERS_DELIVERED]),
-				  "unique_id"));
+				  "unique_id", unique_id(c->unique_id)));
 	}
 }
 
@@ -126,10 +132,7 @@ static void put_header(const struct listing *listing, const struct flow *flow, j
 		found = bsearch(&key, listing->headers, listing->header_count, sizeof(key), compare_flows);
 	json_object_set_new(json, "header",
 			    !marked ? json_null() : show_text(found ? headers_state_names[found->state] : "unknown"));
-	json_object_set_new(json, "unique_id",
-			    found && found->unique_id
-				    ? json_sprintf("%016llx", (unsigned long long)found->unique_id)
-				    : json_null());
+	json_object_set_new(json, "unique_id", unique_id(found && (flow->mark & MARK_HEADER_ID) ? found->unique_id : 0));
 }
 
 static enum flow_verdict list_flow(void *context, const struct flow *flow)

@@ -87,6 +87,16 @@ static bool put_numbers(json_t *json, const struct counters *counters, const str
 	       part_put_number(json, "refused", down.packets + use->refused);
 }
 
+static json_t *tlvs_json(const struct forward *forward)
+{
+	json_t *list = json_array();
+	bool fine = list;
+	for (unsigned i = 0; fine && proxy_tlv_names[i]; i++)
+		if (forward->proxy_tlvs & TLV_BIT(i))
+			fine = part_append(list, json_string(proxy_tlv_names[i]));
+	return part_done(list, fine);
+}
+
 static json_t *forward_json(const struct show *show, const struct counters *counters, const struct strmap *uses,
 			    const struct forward *forward)
 {
@@ -101,6 +111,7 @@ static json_t *forward_json(const struct show *show, const struct counters *coun
 		    part_put(json, "target_port",
 			     forward->target_port ? json_integer(forward->target_port) : json_null()) &&
 		    part_put_text(json, "proxy_protocol", proxy_header_names[forward->proxy_protocol]) &&
+		    part_put(json, "proxy_tlvs", tlvs_json(forward)) &&
 		    part_put_text(json, "plane", plane_names[plane.plane]) && part_put_text(json, "why", plane.why) &&
 		    part_put(json, "planes", planes_json(show, forward)) &&
 		    part_put(json, "synproxy", synproxy_json(show, forward)) &&

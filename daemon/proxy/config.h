@@ -21,6 +21,7 @@ struct proxy_backend {
 struct proxy_forward {
 	const char *name;
 	enum proxy_header header;
+	uint32_t tlvs; /* TLV_BIT()s */
 	enum balance balance;
 	milliseconds connect_timeout, idle_timeout;
 	struct proxy_backend *backends;

@@ -131,6 +131,7 @@ static int build_forward(const struct rundata *run, const struct forward *forwar
 	*proxy = (struct proxy_forward){
 		.name = forward->name,
 		.header = forward->proxy_protocol,
+		.tlvs = forward->proxy_tlvs,
 		.balance = pool->balance,
 		.connect_timeout = forward->connect_timeout,
 		.idle_timeout = forward->idle_timeout,

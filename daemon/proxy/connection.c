@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ORIGINAL_DST 80    /* SO_ORIGINAL_DST of linux/netfilter_ipv4.h, and IP6T_SO_ORIGINAL_DST */
@@ -231,6 +232,31 @@ static void note_events(struct side *side, uint32_t events)
 		side->state &= ~(uint32_t)SIDE_BLOCKED;
 }
 
+/* As the header programs make them (daemon/bpf/conntrack.h): nanoseconds since 1970, by International Atomic Time, and
+ * in the lowest bits who made it. A machine of more than 32 CPUs cannot have both make one at the same moment either:
+ * two clocks would have to be read within the same 64 ns. */
+static uint64_t unique_id(struct worker *worker)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_TAI, &now);
+	uint64_t id = ((uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec) & ~63ull;
+	if (id <= worker->last_unique_id)
+		id = worker->last_unique_id + 64;
+	worker->last_unique_id = id;
+	return id | (32u + (unsigned)worker->index % 32u);
+}
+
+static size_t encode_header(struct worker *worker, struct connection *connection, uint8_t *buffer)
+{
+	const struct service *service = connection->service;
+	size_t length = header_encode(service->header, &connection->client, &connection->destination, buffer);
+	if (!service->tlvs || service->header != PROXY_V2)
+		return length;
+	if (service->tlvs & TLV_BIT(TLV_UNIQUE_ID))
+		connection->unique_id = unique_id(worker);
+	return header_add_tlvs(buffer, length, service->tlvs, connection->unique_id);
+}
+
 /* The server's socket is connected, or has failed. */
 static void connected(struct worker *worker, struct connection *connection, uint32_t events)
 {
@@ -241,8 +267,7 @@ static void connected(struct worker *worker, struct connection *connection, uint
 		return;
 	}
 	uint8_t header[HEADER_MAX];
-	size_t header_length =
-		header_encode(connection->service->header, &connection->client, &connection->destination, header);
+	size_t header_length = encode_header(worker, connection, header);
 	note_events(server, events);
 	connection->state = CONNECTION_OPEN;
 	connection->active = worker->now;

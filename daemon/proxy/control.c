@@ -107,6 +107,7 @@ static int report_connections(struct worker *worker, struct arena *arena, struct
 			.idle_ms = worker->now - connection->active,
 			.bytes_in = connection->sides[TAG_CLIENT].bytes,
 			.bytes_out = connection->sides[TAG_SERVER].bytes,
+			.unique_id = connection->unique_id,
 			.connecting = connection->state == CONNECTION_CONNECTING,
 		};
 	}

@@ -11,6 +11,10 @@
 #define FAMILY_UNSPEC 0x00
 #define FAMILY_TCP4 0x11
 #define FAMILY_TCP6 0x21
+#define FIXED 16 /* bytes that the length does not count */
+#define TYPE_CRC32C 0x03
+#define TYPE_UNIQUE_ID 0x05
+#define UNIQUE_ID_DIGITS 16
 
 static const uint8_t signature[12] = {0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a};
 static const uint8_t mapped_prefix[12] = {[10] = 0xff, [11] = 0xff};
@@ -93,6 +97,44 @@ size_t header_encode(enum proxy_header version, const struct endpoint *source, c
 		return encode_v2(&from, source->port, &to, destination->port, buffer);
 	}
 	return 0;
+}
+
+/* CRC32c of RFC 4960, appendix B. Of some 80 bytes: bit by bit is fast enough. */
+static uint32_t crc32c(const uint8_t *bytes, size_t length)
+{
+	uint32_t crc = ~0u;
+	for (size_t i = 0; i < length; i++) {
+		crc ^= bytes[i];
+		for (int bit = 0; bit < 8; bit++)
+			crc = crc >> 1 ^ (crc & 1 ? 0x82f63b78u : 0);
+	}
+	return ~crc;
+}
+
+size_t header_add_tlvs(uint8_t *buffer, size_t length, uint32_t tlvs, uint64_t unique_id)
+{
+	uint8_t *at = buffer + length;
+	size_t checksum = 0;
+	if (tlvs & TLV_BIT(TLV_UNIQUE_ID)) {
+		char digits[UNIQUE_ID_DIGITS + 1];
+		snprintf(digits, sizeof(digits), "%016llx", (unsigned long long)unique_id);
+		memcpy(at, (uint8_t[]){TYPE_UNIQUE_ID, 0, UNIQUE_ID_DIGITS}, 3);
+		memcpy(at + 3, digits, UNIQUE_ID_DIGITS);
+		at += 3 + UNIQUE_ID_DIGITS;
+	}
+	if (tlvs & TLV_BIT(TLV_CRC32C)) {
+		memcpy(at, (uint8_t[]){TYPE_CRC32C, 0, 4, 0, 0, 0, 0}, 7);
+		at += 7;
+		checksum = (size_t)(at - buffer) - 4;
+	}
+	length = (size_t)(at - buffer);
+	buffer[14] = (uint8_t)((length - FIXED) >> 8);
+	buffer[15] = (uint8_t)(length - FIXED);
+	if (checksum) {
+		uint32_t crc = htonl(crc32c(buffer, length));
+		memcpy(buffer + checksum, &crc, sizeof(crc));
+	}
+	return length;
 }
 
 struct endpoint endpoint_from_sockaddr(const struct sockaddr_storage *address)

@@ -9,7 +9,7 @@
 
 struct sockaddr_storage;
 
-/* Section 2.1: the longest version 1 line has 107 bytes; version 2 without TLVs has at most 52. */
+/* Section 2.1: the longest version 1 line has 107 bytes; version 2 has at most 52, and with TLVs 78. */
 #define HEADER_MAX 108
 
 /* One end of a TCP connection. FAMILY_NONE: not known. */
@@ -24,6 +24,8 @@ struct endpoint {
  * what header_encode_local writes. */
 size_t header_encode(enum proxy_header version, const struct endpoint *source, const struct endpoint *destination,
 		     uint8_t *buffer);
+/* Adds TLVs (TLV_BIT()s; sections 2.2.3 and 2.2.5) to a version 2 header of length bytes; returns its new length. */
+size_t header_add_tlvs(uint8_t *buffer, size_t length, uint32_t tlvs, uint64_t unique_id);
 /* The header of a connection of our own (a health probe): LOCAL, in version 1
  * UNKNOWN. */
 size_t header_encode_local(enum proxy_header version, uint8_t *buffer);

@@ -28,6 +28,7 @@ static void put_connection(const struct report_connection *connection, struct wi
 	wire_put_u64(writer, connection->idle_ms);
 	wire_put_u64(writer, connection->bytes_in);
 	wire_put_u64(writer, connection->bytes_out);
+	wire_put_u64(writer, connection->unique_id);
 	wire_put_u32(writer, connection->connecting);
 }
 
@@ -89,6 +90,7 @@ static void get_connection(struct wire_reader *reader, struct arena *arena, stru
 	connection->idle_ms = wire_get_u64(reader);
 	connection->bytes_in = wire_get_u64(reader);
 	connection->bytes_out = wire_get_u64(reader);
+	connection->unique_id = wire_get_u64(reader);
 	connection->connecting = wire_get_bounded(reader, 1);
 }
 

@@ -18,6 +18,7 @@ struct report_connection {
 	struct endpoint client;
 	struct addr node_address;
 	uint64_t age_ms, idle_ms, bytes_in, bytes_out;
+	uint64_t unique_id; /* what the node was told; 0: nothing */
 	bool connecting;
 };
 

@@ -30,6 +30,7 @@ struct connection {
 	struct endpoint client, destination;
 	struct balance_tried tried;
 	uint64_t opened, active;   /* ms */
+	uint64_t unique_id;        /* what the node was told; 0: nothing */
 	enum connection_state state;
 	bool queued;               /* in the chain of those that go on */
 	bool watched;              /* keepalive is on */
@@ -52,6 +53,7 @@ struct worker {
 	int index, count;
 	bool stopping, stop_waits, control_waits;
 	uint64_t now;             /* ms, monotonic, taken once per turn of the loop */
+	uint64_t last_unique_id;
 	uint64_t full_since;      /* 0: accepting; else ms since when there is no room */
 	struct wheel wheel;
 	struct wheel_entry retry; /* looks again whether there is room */

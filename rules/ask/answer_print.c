@@ -84,6 +84,16 @@ static char *print_nodes(const struct question *question, const struct answer *a
 	return text;
 }
 
+/* ", crc32c, unique-id" */
+static const char *tlvs_print(const struct forward *forward, struct arena *arena)
+{
+	const char *text = "";
+	for (unsigned i = 0; text && proxy_tlv_names[i]; i++)
+		if (forward->proxy_tlvs & TLV_BIT(i))
+			text = arena_printf(arena, "%s, %s", text, proxy_tlv_names[i]);
+	return text ? text : "";
+}
+
 static char *print_forward(const struct question *question, const struct answer *answer, char *text,
 			   struct arena *arena)
 {
@@ -91,8 +101,8 @@ static char *print_forward(const struct question *question, const struct answer 
 	text = arena_printf(arena, "%s  by       %s\n", text,
 			    answer->plane == PLANE_KERNEL ? "the kernel (DNAT)" : "the user-space forwarder");
 	if (text && forward->proxy_protocol != PROXY_NONE)
-		text = arena_printf(arena, "%s  header   PROXY protocol %s\n", text,
-				    proxy_header_names[forward->proxy_protocol]);
+		text = arena_printf(arena, "%s  header   PROXY protocol %s%s\n", text,
+				    proxy_header_names[forward->proxy_protocol], tlvs_print(forward, arena));
 	return print_nodes(question, answer, text, arena);
 }
 

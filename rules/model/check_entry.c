@@ -76,6 +76,8 @@ CHECK(check_forward)
 	bool udp = forward->protocol == PROTOCOL_UDP;
 	if (udp && forward->proxy_protocol != PROXY_NONE)
 		REFUSE("proxy_protocol", "a UDP forward has no PROXY header (write none, or listen on tcp)");
+	if (forward->proxy_tlvs && forward->proxy_protocol != PROXY_V2)
+		REFUSE("proxy_tlvs", "only with proxy_protocol: v2 (the others have no room for TLVs)");
 	if (udp && forward->synproxy == TOGGLE_ON)
 		REFUSE("synproxy", "UDP has no SYN to answer (leave it out, or listen on tcp)");
 	if (udp && forward->via == VIA_PROXY)

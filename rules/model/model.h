@@ -26,6 +26,10 @@
 
 enum protocol { PROTOCOL_ANY, PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_ICMP }; /* ICMP: of the packet's own family */
 enum proxy_header { PROXY_NONE, PROXY_V1, PROXY_V2 };
+/* TLVs of a version 2 header, as bits 1 << TLV_*. */
+enum proxy_tlv { TLV_CRC32C, TLV_UNIQUE_ID };
+#define TLV_BIT(tlv) (1u << (tlv))
+#define TLV_BITS 3u /* all of them */
 enum via { VIA_AUTO, VIA_KERNEL, VIA_PROXY };
 enum toggle { TOGGLE_AUTO, TOGGLE_ON, TOGGLE_OFF };
 enum balance { BALANCE_ROUND_ROBIN, BALANCE_SOURCE, BALANCE_LEAST_CONNECTIONS };
@@ -38,6 +42,7 @@ enum expect_verdict { EXPECT_ACCEPT, EXPECT_DROP, EXPECT_REJECT };
 /* The words of the file for each enum, indexed by it (NULL-terminated lists). */
 extern const char *const protocol_names[];
 extern const char *const proxy_header_names[];
+extern const char *const proxy_tlv_names[];
 extern const char *const via_names[];
 extern const char *const toggle_names[];
 extern const char *const balance_names[];
@@ -133,6 +138,7 @@ struct forward {
 	const struct pool *pool;
 	uint16_t target_port;             /* on the nodes; 0: the port that was dialled (only with a list or range) */
 	enum proxy_header proxy_protocol; /* NONE for UDP */
+	uint32_t proxy_tlvs;              /* TLV_BIT()s; only with PROXY_V2 */
 	enum via via;
 	enum toggle synproxy, snat;
 	milliseconds connect_timeout, idle_timeout; /* defaults 3s, 1h */

@@ -8,6 +8,7 @@
 
 const char *const protocol_names[] = {"any", "tcp", "udp", "icmp", NULL};
 const char *const proxy_header_names[] = {"none", "v1", "v2", NULL};
+const char *const proxy_tlv_names[] = {"crc32c", "unique-id", NULL};
 const char *const via_names[] = {"auto", "kernel", "proxy", NULL};
 const char *const toggle_names[] = {"auto", "on", "off", NULL};
 const char *const balance_names[] = {"round_robin", "source", "least_connections", NULL};
@@ -19,6 +20,7 @@ const char *const place_kind_names[] = {"any", "wan", "lan", "tunnel", "self", "
 
 WORDS_OF(COUNT(protocol_names), PROTOCOL_ICMP);
 WORDS_OF(COUNT(proxy_header_names), PROXY_V2);
+WORDS_OF(COUNT(proxy_tlv_names), TLV_UNIQUE_ID);
 WORDS_OF(COUNT(via_names), VIA_PROXY);
 WORDS_OF(COUNT(toggle_names), TOGGLE_OFF);
 WORDS_OF(COUNT(balance_names), BALANCE_LEAST_CONNECTIONS);

@@ -156,6 +156,9 @@ static const struct key forward_keys[] = {
 	 .text = "`POOL:PORT`; without a port, the one that was dialled"},
 	{"proxy_protocol", &word_type, AT(forward, proxy_protocol), .words = proxy_header_names, .preset = "none",
 	 .text = "the header that tells the node who the client is (TCP only)"},
+	{"proxy_tlvs", &words_type, AT(forward, proxy_tlvs), .words = proxy_tlv_names, .most = LIST_MOST,
+	 .text = "what a v2 header says besides: `crc32c`, a checksum of the header; `unique-id`, 16 hexadecimal digits by "
+		 "which the node's log, `edgectl show connections` and the edge's log name the same connection"},
 	{"via", &word_type, AT(forward, via), .words = via_names, .preset = "auto",
 	 .text = "the data plane: `auto` takes the kernel where it can serve"},
 	{"synproxy", &word_type, AT(forward, synproxy), .words = toggle_names, .preset = "auto",

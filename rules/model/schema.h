@@ -32,7 +32,7 @@ struct key {
 	const struct section *section;
 	size_t offset, count_offset; /* of the field, and for lists of its count */
 	uint64_t least, most;        /* numbers, durations (ms), length of texts and lists */
-	const char *const *words;    /* word_type */
+	const char *const *words;    /* word_type, words_type */
 	bool required;
 	const char *preset; /* the default, as it would stand in the file */
 	const char *text;   /* one line for the reference */
@@ -79,9 +79,9 @@ extern const struct section schema_expect;
 const struct key *schema_key(const struct section *section, const char *name);
 
 /* types_plain.c */
-extern const struct value_type version_type, bool_type, number_type, text_type, texts_type, word_type, duration_type,
-	rate_type, ports_type, port_type, address_type, addresses_type, prefixes_type, own_prefixes_type, device_type,
-	socket_type, public_key_type, endpoint_type, status_type;
+extern const struct value_type version_type, bool_type, number_type, text_type, texts_type, word_type, words_type,
+	duration_type, rate_type, ports_type, port_type, address_type, addresses_type, prefixes_type, own_prefixes_type,
+	device_type, socket_type, public_key_type, endpoint_type, status_type;
 /* types_names.c: those that name other entries */
 extern const struct value_type tunnel_type, nodes_type, target_type, listen_type, places_type, leg_type, snat_to_type,
 	forward_type, rule_type, expect_from_type, expect_to_type, name_type;

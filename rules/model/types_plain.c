@@ -226,6 +226,51 @@ static int print_word(struct arena *arena, const struct key *key, const void *en
 
 const struct value_type word_type = {.name = "word", .read = read_word, .print = print_word};
 
+/* A list of words as bits of an unsigned int, by their place among key->words. */
+static int read_words(struct reader *reader, const struct where *where, const struct key *key,
+		      const struct doc_node *node, void *entry)
+{
+	const struct doc_node *items;
+	size_t count;
+	int r = expect_values(reader, where, node, key, &items, &count);
+	if (r < 0)
+		return r;
+	unsigned bits = 0;
+	for (size_t i = 0; i < count; i++) {
+		struct where item = {.up = where, .number = i};
+		unsigned word = 0;
+		if (expect_scalar(reader, &item, &items[i], "a word") < 0)
+			return -EINVAL;
+		while (key->words[word] && strcmp(key->words[word], items[i].text) != 0)
+			word++;
+		if (!key->words[word])
+			return reader_error(reader, &item, items[i].at, "\"%.*s\" is unknown here %s",
+					    bytes_shown(items[i].text), items[i].text,
+					    suggest_word(reader, items[i].text, key->words));
+		if (bits & 1u << word)
+			return reader_error(reader, &item, items[i].at, "%s is there twice", key->words[word]);
+		bits |= 1u << word;
+	}
+	*FIELD(entry, key, uint32_t) = bits;
+	return 0;
+}
+
+static int print_words(struct arena *arena, const struct key *key, const void *entry, char **ret_text)
+{
+	uint32_t bits = *FIELD_CONST(entry, key, uint32_t);
+	char *text = NULL;
+	for (unsigned i = 0; key->words[i]; i++) {
+		if (!(bits & 1u << i))
+			continue;
+		text = list_add(arena, text, key->words[i]);
+		if (!text)
+			return -ENOMEM;
+	}
+	return list_close(arena, text, ret_text);
+}
+
+const struct value_type words_type = {.name = "list of words", .list = true, .read = read_words, .print = print_words};
+
 static int read_duration(struct reader *reader, const struct where *where, const struct key *key,
 			 const struct doc_node *node, void *entry)
 {

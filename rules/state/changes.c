@@ -260,7 +260,7 @@ static bool same_value(const struct key *key, const void *before, const void *af
 	const struct value_type *type = key->type;
 	if (type == &bool_type)
 		return *a == *b;
-	if (type == &number_type || type == &word_type)
+	if (type == &number_type || type == &word_type || type == &words_type)
 		return memcmp(a, b, sizeof(uint32_t)) == 0;
 	if (type == &duration_type)
 		return memcmp(a, b, sizeof(milliseconds)) == 0;

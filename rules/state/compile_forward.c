@@ -182,6 +182,10 @@ static uint32_t mark_of(const struct build *b, const struct forward *forward, en
 		return mark | MARK_PROXY;
 	if (forward->proxy_protocol != PROXY_NONE)
 		mark |= forward->proxy_protocol == PROXY_V1 ? MARK_HEADER_V1 : MARK_HEADER_V2;
+	if (forward->proxy_tlvs & TLV_BIT(TLV_CRC32C))
+		mark |= MARK_HEADER_CRC;
+	if (forward->proxy_tlvs & TLV_BIT(TLV_UNIQUE_ID))
+		mark |= MARK_HEADER_ID;
 	if (forward->snat == TOGGLE_ON)
 		mark |= MARK_SNAT;
 	else if (forward->snat == TOGGLE_AUTO)

@@ -113,7 +113,7 @@ BANS = [{"address": "198.51.100.7", "by": "operator", "forward": None, "expires"
          "seconds_left": 540}]
 CONNECTIONS = [{"protocol": "tcp", "client": "198.51.100.77:40000", "forward": "https", "node": "k8s-1",
                 "node_address": "192.0.2.11:30443", "plane": "proxy", "state": "established", "age_seconds": 7300,
-                "bytes_in": 1000, "bytes_out": 5000000, "header": "delivered", "unique_id": None}]
+                "bytes_in": 1000, "bytes_out": 5000000, "header": "delivered", "unique_id": "18a6b2f0c1d2e3f4"}]
 HISTORY = [
     {"revision": 13, "time": "2025-03-01T14:30:00Z", "user": "root", "message": "", "current": False, "pending": True,
      "lapsed": False, "summary": "forward git-ssh: listen 30022 -> 22"},

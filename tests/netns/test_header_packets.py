@@ -13,20 +13,11 @@ import pytest
 from harness.client import checksum
 from harness.conversation import conversation
 from harness.header import (CLIENT, CLIENT6, CLIENT_PUPPET, EDGE_LAN, MARK_CRC, MARK_ID, MARK_V1, MARK_V2, NODE_PUPPET, PUBLIC,
-                            PUBLIC6, tool)
+                            PUBLIC6, crc32c, tool)
 from harness.namespace import ip
 from harness.puppet import ACK, SYN, address, packet, pseudo, read_packet, tcp
 from harness.talk import Talk, v2
 from harness.wait import until
-
-
-def crc32c(data):
-    crc = 0xffffffff
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
-    return crc ^ 0xffffffff
 
 
 def icmp_error(source, destination, kind, code, quoted):

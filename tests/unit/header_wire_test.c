@@ -33,20 +33,31 @@ static struct wire_ends ends_of(const char *source, unsigned port, const char *d
 	return ends;
 }
 
-/* The same bytes as the forwarder writes. */
-static void same_v2(const char *source, unsigned port, const char *destination, unsigned other)
+/* The same bytes as the forwarder writes, with each choice of TLVs. */
+static void same_with(const char *source, unsigned port, const char *destination, unsigned other, uint32_t tlvs)
 {
+	const uint64_t id = 0x0123456789abcdefULL;
 	struct wire_ends ends = ends_of(source, port, destination, other);
 	struct wire_bytes made;
-	wire_put_header(&made, &ends, MARK_HEADER_V2, 0);
+	const __u32 mark = MARK_HEADER_V2 | (tlvs & TLV_BIT(TLV_CRC32C) ? MARK_HEADER_CRC : 0) |
+			   (tlvs & TLV_BIT(TLV_UNIQUE_ID) ? MARK_HEADER_ID : 0);
+	wire_put_header(&made, &ends, mark, id);
 	struct endpoint from = {.port = (uint16_t)port}, to = {.port = (uint16_t)other};
 	addr_parse(source, strlen(source), &from.addr);
 	addr_parse(destination, strlen(destination), &to.addr);
 	uint8_t expected[HEADER_MAX];
 	size_t length = header_encode(PROXY_V2, &from, &to, expected);
+	if (tlvs)
+		length = header_add_tlvs(expected, length, tlvs, id);
 	assert_int_equal(made.length, length);
 	assert_memory_equal(made.bytes, expected, length);
-	assert_int_equal(length, wire_v2_length(from.addr.family == FAMILY_V4, MARK_HEADER_V2));
+	assert_int_equal(length, wire_v2_length(from.addr.family == FAMILY_V4, mark));
+}
+
+static void same_v2(const char *source, unsigned port, const char *destination, unsigned other)
+{
+	for (uint32_t tlvs = 0; tlvs <= TLV_BITS; tlvs++)
+		same_with(source, port, destination, other, tlvs);
 }
 
 static void test_version_2(void **state)

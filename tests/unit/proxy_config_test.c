@@ -28,8 +28,8 @@ static void fill(struct proxy_config *config, struct arena *arena)
 	struct proxy_backend *backends = arena_array(arena, 2, struct proxy_backend);
 	backends[0] = (struct proxy_backend){.node = 0, .name = "k8s-1", .address = addr("192.0.2.11"), .usable = true};
 	backends[1] = (struct proxy_backend){.node = 1, .name = "k8s-2", .address = addr("2001:db8::12")};
-	config->forwards[0] = (struct proxy_forward){.name = "https", .header = PROXY_V2, .balance = BALANCE_SOURCE,
-						     .connect_timeout = 3000, .idle_timeout = 3600000,
+	config->forwards[0] = (struct proxy_forward){.name = "https", .header = PROXY_V2, .tlvs = TLV_BITS,
+						     .balance = BALANCE_SOURCE, .connect_timeout = 3000, .idle_timeout = 3600000,
 						     .backends = backends, .backend_count = 2, .target_port = 30443};
 	config->forwards[1] = (struct proxy_forward){.name = "any", .header = PROXY_NONE,
 						     .balance = BALANCE_LEAST_CONNECTIONS, .connect_timeout = 1,
@@ -62,6 +62,7 @@ static void comes_back_as_it_was(void **state)
 	assert_int_equal(out->forward_count, 2);
 	assert_string_equal(out->forwards[0].name, "https");
 	assert_int_equal(out->forwards[0].header, PROXY_V2);
+	assert_int_equal(out->forwards[0].tlvs, TLV_BITS);
 	assert_int_equal(out->forwards[0].balance, BALANCE_SOURCE);
 	assert_int_equal(out->forwards[0].idle_timeout, 3600000);
 	assert_int_equal(out->forwards[0].backend_count, 2);
@@ -132,6 +133,7 @@ static void random_damage_is_survived(void **state)
 		for (size_t i = 0; i < out->forward_count; i++) {
 			assert_true(out->forwards[i].name[0] && strlen(out->forwards[i].name) <= MODEL_NAME_MAX);
 			assert_true(out->forwards[i].header <= PROXY_V2 && out->forwards[i].idle_timeout > 0);
+			assert_true(out->forwards[i].tlvs <= (out->forwards[i].header == PROXY_V2 ? TLV_BITS : 0u));
 		}
 	}
 	assert_true(accepted > 0 && accepted < 20000);
@@ -157,6 +159,8 @@ static void what_is_out_of_range_is_refused(void **state)
 	REFUSED(in.forwards[0].name = endless);
 	REFUSED(in.forwards[0].name = "any"); /* twice */
 	REFUSED(in.forwards[0].header = (enum proxy_header)3);
+	REFUSED(in.forwards[0].tlvs = TLV_BITS + 1);
+	REFUSED(in.forwards[0].header = PROXY_V1);
 	REFUSED(in.forwards[0].balance = (enum balance)3);
 	REFUSED(in.forwards[0].connect_timeout = 0);
 	REFUSED(in.forwards[0].idle_timeout = 0);

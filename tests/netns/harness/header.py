@@ -70,6 +70,15 @@ def load(runtime, room=None, space=None):
         assert status == 0, text.read()
 
 
+def crc32c(data):
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+
+
 class Line:
     """mark: of flows to port 80; other: to port 81. offload: the transmit checksum of the two inner devices.
     puppet: flows go to the node's puppet. room: for so many flows."""
