@@ -5,6 +5,7 @@
 #include "closed.h"
 #include "front.h"
 #include "guard.h"
+#include "flow_log.h"
 #include "injection.h"
 #include "log.h"
 #include "outlaw.h"
@@ -163,6 +164,7 @@ static int bring_up(struct server *server, struct model **model, bool must_liste
 	if (r < 0)
 		log_error("push", "the forwarder could not be told of the new configuration: %s", strerror(-r));
 	outlaw_connections(engine_model(server->engine), runtime_view(server->runtime, now));
+	flow_log_update(server);
 	server->closed = false;
 	server->closed_why = NULL;
 	if (server->front)

@@ -30,6 +30,7 @@ enum msg_type {
 	MSG_PROXY_APPLIED, /* answers MSG_PROXY_CONFIG; generation u32: what is in force (an older one: it was refused)
 			    */
 	MSG_PROXY_ANSWER,  /* fds: memfd with the body */
+	MSG_PROXY_OPENED,  /* a report of one connection that its forward wants logged */
 	MSG_PROXY_HEALTH,  /* node text, port u32, up u32, why text */
 	/* api -> main */
 	MSG_API_REQUEST, /* may_write u32, user text, method text, target text (path?query); fds: memfd with the body,

@@ -5,6 +5,7 @@
 #include "apply.h"
 #include "front.h"
 #include "gather.h"
+#include "flow_log.h"
 #include "injection.h"
 #include "kernel/nft_monitor.h"
 #include "log.h"
@@ -152,6 +153,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 	(void)what;
 	struct server *server = context;
 	notify_alive();
+	flow_log_tick(server);
 	/* Its events say when; this is for what they may have missed, and for programs that are pinned meanwhile. */
 	if (server->ticks++ % INJECTION_TICKS == 0 || injection_waits(server->injection))
 		on_injection(server);
@@ -206,6 +208,8 @@ static void on_role_message(void *context, enum role role, unsigned index, struc
 		request_handle(server, msg);
 	} else if (role == ROLE_PROXY && msg->type == MSG_PROXY_ANSWER) {
 		gather_answer(server, msg);
+	} else if (role == ROLE_PROXY && msg->type == MSG_PROXY_OPENED) {
+		flow_log_proxied(server, msg);
 	} else if (role == ROLE_PROBER && msg->type == MSG_PROXY_HEALTH) {
 		on_health(server, msg);
 	} else if (role == ROLE_WATCH && msg->type == MSG_WATCH_RESOLVED) {
@@ -380,6 +384,7 @@ static void server_close(struct server *server)
 	pressure_free(&server->pressure);
 	front_close(&server->front);
 	engine_free(&server->engine);
+	flow_log_close(server);
 	injection_close(&server->injection);
 	if (server->monitor)
 		monitor_close(&server->monitor);

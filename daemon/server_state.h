@@ -29,6 +29,7 @@ struct server {
 	struct tunnel_watch *tunnel_watch; /* foreign changes of tunnels, and what is wrong with one */
 	struct injection *injection;
 	struct pressure *pressure;
+	struct flow_log *flow_log; /* NULL: no forward wants its connections logged */
 	struct engine *engine;
 	struct push *push;
 	struct roles *roles;

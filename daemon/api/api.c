@@ -257,6 +257,7 @@ static void take_message(struct api *api, struct msg *msg)
 	case MSG_PROXY_QUERY:
 	case MSG_PROXY_APPLIED:
 	case MSG_PROXY_ANSWER:
+	case MSG_PROXY_OPENED:
 	case MSG_PROXY_HEALTH:
 	case MSG_API_REQUEST:
 	case MSG_WATCH_RESOLVE:

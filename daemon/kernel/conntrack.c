@@ -98,6 +98,22 @@ static struct flow flow_of(const struct nf_conntrack *ct, uint8_t family, uint64
 	};
 }
 
+int conntrack_flow_of(const struct nlmsghdr *message, uint64_t now_ns, struct flow *ret_flow)
+{
+	const struct nfgenmsg *head = mnl_nlmsg_get_payload(message);
+	if (mnl_nlmsg_get_payload_len(message) < sizeof(*head) ||
+	    (head->nfgen_family != AF_INET && head->nfgen_family != AF_INET6))
+		return -EBADMSG;
+	struct nf_conntrack *ct = nfct_new();
+	if (!ct)
+		return -ENOMEM;
+	int r = nfct_nlmsg_parse(message, ct) < 0 ? -EBADMSG : 0;
+	if (r == 0)
+		*ret_flow = flow_of(ct, head->nfgen_family, now_ns);
+	nfct_destroy(ct);
+	return r;
+}
+
 /* The attributes that name a flow, as they came. */
 static int copy_name(const struct nlattr *attribute, void *data)
 {
@@ -126,17 +142,11 @@ static int take(const struct nlmsghdr *message, void *data)
 	const struct nfgenmsg *head = mnl_nlmsg_get_payload(message);
 	if (mnl_nlmsg_get_payload_len(message) < sizeof(*head))
 		return -EBADMSG;
-	if (head->nfgen_family != AF_INET && head->nfgen_family != AF_INET6)
-		return 0;
-	struct nf_conntrack *ct = nfct_new();
-	if (!ct)
-		return -ENOMEM;
+	struct flow flow;
+	int r = conntrack_flow_of(message, walk->now_ns, &flow);
 	/* Older kernels choose by mark only where conntrack marks are compiled in; look again. */
-	bool wanted = nfct_nlmsg_parse(message, ct) >= 0 && (nfct_get_attr_u32(ct, ATTR_MARK) & walk->mask) == walk->mark;
-	struct flow flow = flow_of(ct, head->nfgen_family, walk->now_ns);
-	nfct_destroy(ct);
-	if (!wanted)
-		return 0;
+	if (r < 0 || (flow.mark & walk->mask) != walk->mark)
+		return r == -ENOMEM ? r : 0;
 	switch (walk->look(walk->context, &flow)) {
 	case FLOW_KEEP:
 		return 0;

@@ -6,6 +6,8 @@
 
 #include <stdint.h>
 
+struct nlmsghdr;
+
 struct flow_tuple {
 	struct addr from, to;
 	uint16_t from_port, to_port; /* host byte order; ICMP: 0 */
@@ -27,6 +29,10 @@ struct flow {
 /* Have the kernel load conntrack where it is a module, by asking for its statistics (nfnetlink loads the subsystem
  * that a request names): its sysctls, which come before the rules, do not exist earlier. -errno: it has none. */
 int conntrack_load(void);
+
+/* The flow that a message of ctnetlink speaks of; now_ns: since 1970, for its age. 0, -EBADMSG (also: neither IPv4 nor
+ * IPv6), -ENOMEM. */
+int conntrack_flow_of(const struct nlmsghdr *message, uint64_t now_ns, struct flow *ret_flow);
 
 /* What to do with a flow that is shown. */
 enum flow_verdict { FLOW_KEEP, FLOW_END, FLOW_STOP /* no more, please */ };

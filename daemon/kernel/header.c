@@ -304,6 +304,25 @@ static struct headers_flow flow_of(const struct flow_key *key, const struct flow
 	};
 }
 
+static void words_of(const struct addr *addr, __u32 words[4])
+{
+	memset(words, 0, 16);
+	words[2] = htonl(0xffff);
+	memcpy(addr->family == FAMILY_V4 ? &words[3] : words, addr->bytes, addr_size(addr->family));
+}
+
+int headers_find(const struct headers *headers, struct headers_flow *ret_flow)
+{
+	struct flow_key key = {.node_port = htons(ret_flow->node_port), .peer_port = htons(ret_flow->peer_port)};
+	struct flow flow;
+	words_of(&ret_flow->node, key.node);
+	words_of(&ret_flow->peer, key.peer);
+	if (bpf_map_lookup_elem(headers->maps[HEADER_MAP_FLOWS], &key, &flow) < 0 || flow.dead)
+		return -ENOENT;
+	*ret_flow = flow_of(&key, &flow);
+	return 0;
+}
+
 int headers_flows(const struct headers *headers, struct headers_flow **ret_flows, size_t *ret_count)
 {
 	uint32_t entries = 0, room = 0;

@@ -80,5 +80,7 @@ int headers_detach(unsigned ifindex);
 int headers_counters(const struct headers *headers, uint64_t ret_values[HEADERS_COUNTERS]);
 /* How many flows the map has room for, and how many entries it has now. */
 int headers_usage(const struct headers *headers, uint32_t *ret_entries, uint32_t *ret_room);
+/* Fills in what is known of the flow with ret_flow's addresses and ports. 0 or -ENOENT. */
+int headers_find(const struct headers *headers, struct headers_flow *ret_flow);
 /* All entries, for `show connections`; ret_flows is malloc'd. */
 int headers_flows(const struct headers *headers, struct headers_flow **ret_flows, size_t *ret_count);

@@ -31,6 +31,7 @@ static void put_forward(const struct proxy_forward *forward, struct wire_writer 
 	wire_put_text(writer, forward->name);
 	wire_put_u32(writer, forward->header);
 	wire_put_u32(writer, forward->tlvs);
+	wire_put_u32(writer, forward->log);
 	wire_put_u32(writer, forward->balance);
 	wire_put_u64(writer, forward->connect_timeout);
 	wire_put_u64(writer, forward->idle_timeout);
@@ -140,6 +141,7 @@ static void get_forward(struct wire_reader *reader, struct arena *arena, struct 
 	forward->name = get_name(reader, arena);
 	forward->header = (enum proxy_header)wire_get_bounded(reader, PROXY_V2);
 	forward->tlvs = wire_get_bounded(reader, forward->header == PROXY_V2 ? TLV_BITS : 0);
+	forward->log = wire_get_bounded(reader, 1);
 	forward->balance = (enum balance)wire_get_bounded(reader, BALANCE_LEAST_CONNECTIONS);
 	forward->connect_timeout = get_duration(reader);
 	forward->idle_timeout = get_duration(reader);

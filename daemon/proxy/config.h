@@ -22,6 +22,7 @@ struct proxy_forward {
 	const char *name;
 	enum proxy_header header;
 	uint32_t tlvs; /* TLV_BIT()s */
+	bool log; /* tell main of each connection */
 	enum balance balance;
 	milliseconds connect_timeout, idle_timeout;
 	struct proxy_backend *backends;

@@ -132,6 +132,7 @@ static int build_forward(const struct rundata *run, const struct forward *forwar
 		.name = forward->name,
 		.header = forward->proxy_protocol,
 		.tlvs = forward->proxy_tlvs,
+		.log = forward->log,
 		.balance = pool->balance,
 		.connect_timeout = forward->connect_timeout,
 		.idle_timeout = forward->idle_timeout,

@@ -3,6 +3,7 @@
  * never frees a connection before the turn of the loop is over, since events of
  * both its sockets may be in one batch. */
 #include "connection.h"
+#include "control.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -279,6 +280,8 @@ static void connected(struct worker *worker, struct connection *connection, uint
 		end(worker, connection, true);
 		return;
 	}
+	if (connection->service->log)
+		control_tell_opened(worker, connection);
 	run(worker, connection);
 }
 

@@ -87,6 +87,33 @@ static int report_services(struct worker *worker, struct arena *arena, struct re
 	return 0;
 }
 
+static struct report_connection connection_report(const struct worker *worker, const struct connection *connection)
+{
+	return (struct report_connection){
+		.forward = connection->service->name,
+		.node = connection->backend ? connection->backend->name : NULL,
+		.client = connection->client,
+		.node_address = connection->backend ? connection->backend->address : (struct addr){0},
+		.age_ms = worker->now - connection->opened,
+		.idle_ms = worker->now - connection->active,
+		.bytes_in = connection->sides[TAG_CLIENT].bytes,
+		.bytes_out = connection->sides[TAG_SERVER].bytes,
+		.unique_id = connection->unique_id,
+		.connecting = connection->state == CONNECTION_CONNECTING,
+	};
+}
+
+void control_tell_opened(struct worker *worker, const struct connection *connection)
+{
+	struct report_connection opened = connection_report(worker, connection);
+	struct report report = {
+		.kind = REPORT_CONNECTIONS, .connections = &opened, .connection_count = 1, .connections_total = 1};
+	cleanup_wire struct wire_writer payload = {0};
+	report_encode(&report, &payload);
+	if (!payload.failed)
+		control_send(worker, MSG_PROXY_OPENED, 0, &payload);
+}
+
 static int report_connections(struct worker *worker, struct arena *arena, struct report *report)
 {
 	report->connections_total = worker->connections.used;
@@ -98,18 +125,7 @@ static int report_connections(struct worker *worker, struct arena *arena, struct
 	for (size_t i = 0; report->connection_count < most && (connection = slab_at(&worker->connections, i)); i++) {
 		if (connection->state != CONNECTION_CONNECTING && connection->state != CONNECTION_OPEN)
 			continue;
-		report->connections[report->connection_count++] = (struct report_connection){
-			.forward = connection->service->name,
-			.node = connection->backend ? connection->backend->name : NULL,
-			.client = connection->client,
-			.node_address = connection->backend ? connection->backend->address : (struct addr){0},
-			.age_ms = worker->now - connection->opened,
-			.idle_ms = worker->now - connection->active,
-			.bytes_in = connection->sides[TAG_CLIENT].bytes,
-			.bytes_out = connection->sides[TAG_SERVER].bytes,
-			.unique_id = connection->unique_id,
-			.connecting = connection->state == CONNECTION_CONNECTING,
-		};
+		report->connections[report->connection_count++] = connection_report(worker, connection);
 	}
 	return 0;
 }
@@ -174,6 +190,7 @@ static int dispatch(struct worker *worker, struct msg *msg)
 	case MSG_LOG:
 	case MSG_PROXY_APPLIED:
 	case MSG_PROXY_ANSWER:
+	case MSG_PROXY_OPENED:
 	case MSG_PROXY_HEALTH:
 	case MSG_API_REQUEST:
 	case MSG_API_ANSWER:

@@ -103,6 +103,7 @@ static void draft_commit(struct draft *draft, const struct proxy_forward *like)
 		strncpy(service->name, like->name, MODEL_NAME_MAX);
 	service->header = like->header;
 	service->tlvs = like->tlvs;
+	service->log = like->log;
 	service->how = like->balance;
 	service->connect_timeout = like->connect_timeout;
 	service->idle_timeout = like->idle_timeout;

@@ -28,6 +28,7 @@ struct service {
 	char name[MODEL_NAME_MAX + 1];
 	enum proxy_header header;
 	uint32_t tlvs; /* TLV_BIT()s */
+	bool log; /* main is told of each connection */
 	enum balance how;
 	uint64_t connect_timeout, idle_timeout; /* ms */
 	uint16_t target_port;                   /* 0: the dialled one */

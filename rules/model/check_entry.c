@@ -80,6 +80,8 @@ CHECK(check_forward)
 		REFUSE("proxy_tlvs", "only with proxy_protocol: v2 (the others have no room for TLVs)");
 	if (udp && forward->synproxy == TOGGLE_ON)
 		REFUSE("synproxy", "UDP has no SYN to answer (leave it out, or listen on tcp)");
+	if (udp && forward->log)
+		REFUSE("log", "UDP has no connections to log (leave it out, or listen on tcp)");
 	if (udp && forward->via == VIA_PROXY)
 		REFUSE("via", "UDP is forwarded by the kernel only (write auto or kernel)");
 	if (forward->via == VIA_KERNEL && forward->pool->balance == BALANCE_LEAST_CONNECTIONS)

@@ -141,6 +141,7 @@ struct forward {
 	uint32_t proxy_tlvs;              /* TLV_BIT()s; only with PROXY_V2 */
 	enum via via;
 	enum toggle synproxy, snat;
+	bool log;                         /* each connection; only TCP */
 	milliseconds connect_timeout, idle_timeout; /* defaults 3s, 1h */
 	struct limits limits;
 	const char *reason;

@@ -166,6 +166,8 @@ static const struct key forward_keys[] = {
 	{"snat", &word_type, AT(forward, snat), .words = toggle_names, .preset = "auto",
 	 .text = "the node sees the edge's address instead of the client's; `auto`: where answers would not come back "
 		 "otherwise"},
+	{"log", &bool_type, AT(forward, log), .preset = "false",
+	 .text = "a line in edged's log for each connection: client, node, data plane, unique id (TCP only)"},
 	{"timeouts", .section = &schema_timeouts, .offset = 0, .text = "how long a connection may take"},
 	{"limits", .section = &schema_limits, AT(forward, limits),
 	 .text = "what clients may take; what is over a limit is dropped"},

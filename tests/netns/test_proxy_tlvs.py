@@ -1,6 +1,7 @@
 """TLVs of a version 2 header, by both data planes alike: the checksum is right, and the unique id is what the edge knows
 the connection by."""
 import contextlib
+import re
 import struct
 
 import pytest
@@ -68,3 +69,28 @@ def test_each_alone_and_none_after_a_change(net, start, via):
             shown = [c["unique_id"] for c in edged.get("/v1/connections")
                      if c["client"] == f"{CLIENT}:{sock.getsockname()[1]}"]
             assert [bool(name) for name in shown] == [UNIQUE_ID in kinds], "null when the node was told none"
+
+
+@pytest.mark.parametrize("via", ["kernel", "proxy"])
+def test_each_connection_is_in_the_log_by_that_name(net, start, via):
+    edged = start(config(nodes=DUAL, pools=POOLS, forwards={
+        "web": forward(80, 30099, "v2", via=via, proxy_tlvs=["unique-id"], log=True),
+        "silent": forward(81, 30099, "v2", via=via, proxy_tlvs=["unique-id"])}))
+    for clients in ("ipv4", "ipv6"):
+        edged.wait_plane(via, clients=clients)
+
+    def lines(port):
+        return re.findall(rf"flow: (\S+): (\S+):{port} to (\S+) \((\S+)\) by the (\S+), unique id (\w+)",
+                          edged.log_tail(400))
+    for source, address, node in ((CLIENT, FLOATING, "k8s-1"), (CLIENT6, EDGE_WAN6, "k8s-1-six")):
+        for public in (81, 80):
+            with contextlib.closing(connect(net.internet, source, address, public)) as sock:
+                sock.sendall(b"first")
+                name, port = tlvs_of(sock)[UNIQUE_ID].decode(), sock.getsockname()[1]
+                if public == 81:
+                    silent = port
+        until(lambda: lines(port), 5, "the line")
+        end = f"[{source}]" if ":" in source else source
+        plane = "kernel" if via == "kernel" else "forwarder"
+        assert lines(port) == [("web", end, node, DUAL[node]["address"], plane, name)]
+        assert not lines(silent)

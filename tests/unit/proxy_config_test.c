@@ -28,9 +28,10 @@ static void fill(struct proxy_config *config, struct arena *arena)
 	struct proxy_backend *backends = arena_array(arena, 2, struct proxy_backend);
 	backends[0] = (struct proxy_backend){.node = 0, .name = "k8s-1", .address = addr("192.0.2.11"), .usable = true};
 	backends[1] = (struct proxy_backend){.node = 1, .name = "k8s-2", .address = addr("2001:db8::12")};
-	config->forwards[0] = (struct proxy_forward){.name = "https", .header = PROXY_V2, .tlvs = TLV_BITS,
-						     .balance = BALANCE_SOURCE, .connect_timeout = 3000, .idle_timeout = 3600000,
-						     .backends = backends, .backend_count = 2, .target_port = 30443};
+	config->forwards[0] = (struct proxy_forward){.name = "https", .header = PROXY_V2, .tlvs = TLV_BITS, .log = true,
+						     .balance = BALANCE_SOURCE, .connect_timeout = 3000,
+						     .idle_timeout = 3600000, .backends = backends, .backend_count = 2,
+						     .target_port = 30443};
 	config->forwards[1] = (struct proxy_forward){.name = "any", .header = PROXY_NONE,
 						     .balance = BALANCE_LEAST_CONNECTIONS, .connect_timeout = 1,
 						     .idle_timeout = 1, .backends = backends, .backend_count = 1};
@@ -63,6 +64,7 @@ static void comes_back_as_it_was(void **state)
 	assert_string_equal(out->forwards[0].name, "https");
 	assert_int_equal(out->forwards[0].header, PROXY_V2);
 	assert_int_equal(out->forwards[0].tlvs, TLV_BITS);
+	assert_true(out->forwards[0].log && !out->forwards[1].log);
 	assert_int_equal(out->forwards[0].balance, BALANCE_SOURCE);
 	assert_int_equal(out->forwards[0].idle_timeout, 3600000);
 	assert_int_equal(out->forwards[0].backend_count, 2);
