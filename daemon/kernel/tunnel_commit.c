@@ -156,12 +156,13 @@ static int on_link(struct real_tunnels *real, const struct step *step)
 	if (r < 0)
 		return r;
 	bool add = step->kind == STEP_ADD_ADDRESS || step->kind == STEP_ADD_ROUTE;
+	enum link_route_how how = !add ? LINK_ROUTE_DELETE : step->replace ? LINK_ROUTE_REPLACE : LINK_ROUTE_ADD;
 	if (step->kind == STEP_SET_LINK)
 		return link_set(&real->socket, link.index, step->tunnel->mtu, step->tunnel->up);
 	if (step->kind == STEP_ADD_ADDRESS || step->kind == STEP_DELETE_ADDRESS)
 		r = link_address(&real->socket, add, link.index, step->prefix);
 	else
-		r = link_route(&real->socket, add, link.index, step->prefix);
+		r = link_route(&real->socket, how, link.index, step->prefix);
 	bool gone = r == -ESRCH || r == -EADDRNOTAVAIL || r == -ENOENT;
 	return !add && gone ? 0 : r;
 }

@@ -348,11 +348,14 @@ int link_address(struct link_socket *socket, bool add, uint32_t index, const str
 	return ask(socket, request, NULL, NULL);
 }
 
-int link_route(struct link_socket *socket, bool add, uint32_t index, const struct prefix *prefix)
+int link_route(struct link_socket *socket, enum link_route_how how, uint32_t index, const struct prefix *prefix)
 {
 	alignas(struct nlmsghdr) uint8_t room[REQUEST_ROOM] = {0};
-	uint16_t flags = NLM_F_ACK | (add ? NLM_F_CREATE | NLM_F_EXCL : 0);
-	struct nlmsghdr *request = begin(room, add ? RTM_NEWROUTE : RTM_DELROUTE, flags, sizeof(struct rtmsg));
+	static const uint16_t flags[] = {[LINK_ROUTE_DELETE] = NLM_F_ACK,
+					 [LINK_ROUTE_ADD] = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
+					 [LINK_ROUTE_REPLACE] = NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE};
+	struct nlmsghdr *request = begin(room, how == LINK_ROUTE_DELETE ? RTM_DELROUTE : RTM_NEWROUTE, flags[how],
+					 sizeof(struct rtmsg));
 	struct rtmsg *head = mnl_nlmsg_get_payload(request);
 	*head = (struct rtmsg){.rtm_family = kernel_family(prefix),
 			       .rtm_dst_len = prefix->length,

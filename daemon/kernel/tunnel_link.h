@@ -52,5 +52,6 @@ int link_delete(struct link_socket *socket, uint32_t index);
 /* MTU, our alias, and up or down. */
 int link_set(struct link_socket *socket, uint32_t index, uint32_t mtu, bool up);
 int link_address(struct link_socket *socket, bool add, uint32_t index, const struct prefix *prefix);
-/* An add is refused (-EEXIST) while there is another route to the same place. */
-int link_route(struct link_socket *socket, bool add, uint32_t index, const struct prefix *prefix);
+/* An add is refused (-EEXIST) while there is another route to the same place; a replacement takes its place, at once. */
+enum link_route_how { LINK_ROUTE_DELETE, LINK_ROUTE_ADD, LINK_ROUTE_REPLACE };
+int link_route(struct link_socket *socket, enum link_route_how how, uint32_t index, const struct prefix *prefix);

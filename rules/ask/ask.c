@@ -7,6 +7,8 @@
 #include "packet.h"
 #include "trace.h"
 
+#include "../state/compile.h"
+
 #include <errno.h>
 
 const char *const decided_by_names[] = {
@@ -71,9 +73,21 @@ static bool decide_source(const struct packet *packet, const struct rundata *run
 	return why != NULL;
 }
 
+/* On a port of its own; while keys are being changed it has two. */
+static bool listens(const struct rundata *run, const struct tunnel *tunnel, uint16_t port)
+{
+	struct tunnel_slot slots[COMPILE_SLOTS];
+	size_t count = compile_slots(run, tunnel, slots);
+	for (size_t i = 0; i < count; i++)
+		if (slots[i].listen == port)
+			return true;
+	return false;
+}
+
 /* Accepts that no line of the file states. ICMP is asked about as an echo
  * request, so neighbour discovery does not come up here. */
-static bool decide_implied(const struct packet *packet, struct answer *answer, struct trace *trace)
+static bool decide_implied(const struct packet *packet, const struct rundata *run, struct answer *answer,
+			   struct trace *trace)
 {
 	const struct question *question = packet->question;
 	if (packet->to.kind != PLACE_SELF || question->protocol != PROTOCOL_UDP || question->in == PLACE_TUNNEL)
@@ -86,7 +100,7 @@ static bool decide_implied(const struct packet *packet, struct answer *answer, s
 	}
 	for (size_t i = 0; i < packet->model->tunnel_count; i++) {
 		const struct tunnel *tunnel = &packet->model->tunnels[i];
-		if (tunnel->listen != question->to_port || tunnel->listen == 0)
+		if (tunnel->listen == 0 || !listens(run, tunnel, question->to_port))
 			continue;
 		decide(answer, DECIDED_IMPLIED, EXPECT_ACCEPT, tunnel->name, tunnel->at);
 		trace_add(trace, "implied: accepted, %s listens there%s", tunnel->name, trace_place(trace, tunnel->at));
@@ -265,7 +279,7 @@ static int answer_packet(const struct packet *packet, const struct rundata *run,
 	if (decide_source(packet, run, answer, trace))
 		return 0;
 	trace_way(trace, packet);
-	if (decide_implied(packet, answer, trace) || decide_blocklists(packet, answer, trace) ||
+	if (decide_implied(packet, run, answer, trace) || decide_blocklists(packet, answer, trace) ||
 	    decide_management(packet, answer, trace))
 		return 0;
 	const struct forward *refusing = NULL;

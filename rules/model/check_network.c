@@ -162,6 +162,33 @@ static int check_peer_keys(struct reader *reader, const struct tunnel *tunnel)
 	return 0;
 }
 
+/* Each tunnel may have a second device and port, which nothing else has. */
+static void check_second(struct reader *reader, const struct tunnel *tunnel)
+{
+	const struct model *model = reader->model;
+	char device[MODEL_IFNAME_MAX + 1], other_device[MODEL_IFNAME_MAX + 1];
+	model_second_device(tunnel, device);
+	const char *legs[] = {model->wan.device, model->lan.device};
+	for (size_t i = 0; i < 2; i++)
+		if (legs[i] && strcmp(legs[i], device) == 0)
+			reader_refuse(reader, KIND_TUNNEL, tunnel->index, "listen",
+				      "its second device, which new keys take, would be %s, the device of a leg", device);
+	for (size_t i = 0; i < model->tunnel_count; i++) {
+		const struct tunnel *other = &model->tunnels[i];
+		model_second_device(other, other_device);
+		bool same = strcmp(other->name, device) == 0;
+		if (other != tunnel && (same || (i < tunnel->index && strcmp(other_device, device) == 0)))
+			reader_refuse(reader, KIND_TUNNEL, tunnel->index, "listen",
+				      "its second device, which new keys take, would be %s, and so is tunnel %s%s", device,
+				      other->name, same ? "" : "'s");
+		bool port = other->listen == tunnel->second_listen ||
+			    (i < tunnel->index && other->second_listen == tunnel->second_listen);
+		if (tunnel->second_listen && port)
+			reader_refuse(reader, KIND_TUNNEL, tunnel->index, "second_listen", "port %u is tunnel %s's already",
+				      tunnel->second_listen, other->name);
+	}
+}
+
 /* The allowed IPs of all peers, sorted. */
 static int claim_peers(struct reader *reader, struct claims *claims)
 {
@@ -188,6 +215,7 @@ static int claim_peers(struct reader *reader, struct claims *claims)
 		}
 		if (check_peer_keys(reader, tunnel) < 0)
 			return -ENOMEM;
+		check_second(reader, tunnel);
 	}
 	return 0;
 }

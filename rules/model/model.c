@@ -3,6 +3,7 @@
 #include "model.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -215,4 +216,29 @@ const struct node *model_find_node(const struct model *model, const char *name)
 const struct forward *model_find_forward(const struct model *model, const char *name)
 {
 	return strmap_get(model->names->forwards, name);
+}
+
+void model_second_device(const struct tunnel *tunnel, char ret_device[MODEL_IFNAME_MAX + 1])
+{
+	int room = MODEL_IFNAME_MAX - (int)strlen(MODEL_SECOND_DEVICE_SUFFIX);
+	snprintf(ret_device, MODEL_IFNAME_MAX + 1, "%.*s" MODEL_SECOND_DEVICE_SUFFIX, room, tunnel->name);
+}
+
+static bool is_port_of_tunnel(const struct model *model, uint16_t port)
+{
+	for (size_t i = 0; i < model->tunnel_count; i++)
+		if (model->tunnels[i].listen == port || model->tunnels[i].second_listen == port)
+			return true;
+	return false;
+}
+
+uint16_t model_second_listen(const struct model *model, const struct tunnel *tunnel)
+{
+	if (tunnel->second_listen)
+		return tunnel->second_listen;
+	uint16_t port = tunnel->listen;
+	do
+		port = port == UINT16_MAX ? 1024 : (uint16_t)(port + 1);
+	while (is_port_of_tunnel(model, port));
+	return port;
 }

@@ -176,6 +176,7 @@ struct peer {
 struct tunnel {
 	const char *name; /* also the device's name */
 	uint16_t listen;
+	uint16_t second_listen;   /* of the other device that new keys take; 0: the next free one */
 	struct prefix *addresses; /* with host bits: length is the network's, addr the own address */
 	size_t address_count;
 	uint32_t mtu; /* 0: default */
@@ -311,5 +312,9 @@ void model_free(struct model **model);
 bool model_never_banned(const struct model *model, const struct addr *address);
 const struct node *model_find_node(const struct model *model, const char *name);
 const struct forward *model_find_forward(const struct model *model, const char *name);
+/* The other device that a tunnel's new keys take, and its port: tunnel and it take turns. */
+#define MODEL_SECOND_DEVICE_SUFFIX "-2"
+void model_second_device(const struct tunnel *tunnel, char ret_device[MODEL_IFNAME_MAX + 1]);
+uint16_t model_second_listen(const struct model *model, const struct tunnel *tunnel);
 /* Printed as YAML that loads to the same model (defaults written out): for tests and `show config --full`. */
 char *model_print(const struct model *model, struct arena *arena);

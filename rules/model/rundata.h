@@ -30,9 +30,22 @@ struct header_device {
 	uint32_t index; /* of the device that has them: one made anew under its name has another */
 };
 
+/* A peer's keys on one of its tunnel's two devices. */
+struct peer_keys {
+	bool known;             /* on the next device: it can be there; on the one in force every peer is */
+	uint8_t public_key[32]; /* zeros: the configuration's */
+	uint16_t port;          /* that it listens on; 0: the configuration's */
+	uint8_t preshared[32];  /* fingerprint of its preshared key (rules/state/tunnel.h); zeros: none */
+};
+
 /* What main knows of one peer of a tunnel. */
 struct peer_run {
 	const char *peer;
+	uint8_t configured[32]; /* the configuration's key that other public keys here stand for; another one: they are void */
+	struct peer_keys next;  /* while keys are being changed */
+	bool moved;             /* its packets take the next device */
+	uint8_t public_key[32]; /* in force; zeros: the configuration's */
+	uint16_t port;          /* that it listens on; 0: the configuration's */
 	uint8_t preshared[32]; /* fingerprint of its preshared key (rules/state/tunnel.h); zeros: none */
 	struct addr endpoint;  /* what its endpoint's name resolved to; FAMILY_NONE: not yet */
 	struct addr seen;      /* where its packets last came from; FAMILY_NONE: never seen */
@@ -40,9 +53,19 @@ struct peer_run {
 	bool dead;             /* no handshake for too long */
 };
 
+/* A key of ours has a device and a port of its own. */
+struct tunnel_slot {
+	const char *device; /* NULL: the tunnel's name; of the next one: there is none */
+	uint16_t listen;    /* 0: the configuration's */
+	uint8_t public_key[32];
+};
+
 struct tunnel_run {
 	const char *tunnel;
-	uint8_t public_key[32]; /* of our own key */
+	uint8_t public_key[32]; /* of our own key in force */
+	const char *device;     /* that has it; NULL: the tunnel's name */
+	uint16_t listen;        /* 0: the configuration's */
+	struct tunnel_slot next; /* while keys are being changed: the device that all peers move to */
 	const struct peer_run *peers;
 	size_t peer_count;
 };

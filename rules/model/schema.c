@@ -240,8 +240,11 @@ static const struct key tunnel_keys[] = {
 	 .text = "our own addresses inside, with the length of the network"},
 	{"mtu", &number_type, AT(tunnel, mtu), .least = 1280, .most = 9000,
 	 .text = "of the device; the kernel's choice when left out"},
+	{"second_listen", &port_type, AT(tunnel, second_listen),
+	 .text = "UDP port of the second device that new keys take; both take turns. Opened while it is used. The next "
+		 "port that no tunnel has when left out"},
 	{"rotate_every", &duration_type, AT(tunnel, rotate_every), .least = HOUR, .most = 3650 * DAY,
-	 .text = "make a new key of ours this often; needs the node agent on every peer"},
+	 .text = "make new keys this often; needs the node agent on every peer"},
 	{"peers", .section = &schema_peers, .text = "the other ends"},
 	{0},
 };

@@ -40,6 +40,16 @@ uint16_t compile_health_port(const struct forward *forward);
 int compile_tunnels(const struct model *model, const struct rundata *run, struct arena *arena,
 		    struct tunnel_list *ret_list);
 
+/* The devices that a tunnel has: the one in force, and while keys are being changed the next. Number: 1 or 2. */
+#define COMPILE_SLOTS 2
+size_t compile_slots(const struct rundata *run, const struct tunnel *tunnel, struct tunnel_slot ret_slots[COMPILE_SLOTS]);
+/* What a peer is known by on slot 0 or 1; NULL: it is not on that one. */
+const uint8_t *compile_peer_key(const struct rundata *run, const struct tunnel *tunnel, const struct peer *peer, size_t slot);
+/* The slot that packets to it take. */
+size_t compile_peer_slot(const struct rundata *run, const struct tunnel *tunnel, const struct peer *peer);
+/* The device that packets to this node, which is behind a tunnel, take. */
+const char *compile_node_device(const struct rundata *run, const struct node *node);
+
 /* True when SYNs from wan to this forward are answered by this machine in the nodes' place. */
 bool compile_synproxy_on(const struct rundata *run, const struct forward *forward);
 

@@ -155,7 +155,7 @@ static int compare_keys(const void *a, const void *b)
 static void compile_zones(struct build *b)
 {
 	const struct model *model = b->model;
-	struct element *elements = arena_array(b->arena, model->tunnel_count + 2, struct element);
+	struct element *elements = arena_array(b->arena, model->tunnel_count * COMPILE_SLOTS + 2, struct element);
 	if (!elements) {
 		b->failed = true;
 		return;
@@ -165,8 +165,12 @@ static void compile_zones(struct build *b)
 		zone(b, &elements[count++], model->wan.device, ZONE_WAN);
 	if (model->lan.device)
 		zone(b, &elements[count++], model->lan.device, ZONE_LAN);
-	for (size_t i = 0; i < model->tunnel_count; i++)
-		zone(b, &elements[count++], model->tunnels[i].name, ZONE_TUNNEL + (uint32_t)i);
+	for (size_t i = 0; i < model->tunnel_count; i++) {
+		struct tunnel_slot slots[COMPILE_SLOTS];
+		size_t slot_count = compile_slots(b->run, &model->tunnels[i], slots);
+		for (size_t slot = 0; slot < slot_count; slot++)
+			zone(b, &elements[count++], slots[slot].device, ZONE_TUNNEL + (uint32_t)i);
+	}
 	qsort(elements, count, sizeof(*elements), compare_keys);
 	build_set(b, &(struct set){.name = "zones",
 				   .key = {FIELD_IFNAME},
@@ -301,12 +305,16 @@ static void compile_implied(struct build *b)
 	for (size_t i = 0; i < b->model->tunnel_count; i++) {
 		const struct tunnel *tunnel = &b->model->tunnels[i];
 		const char *legs[] = {b->model->wan.device, b->model->lan.device};
-		for (size_t leg = 0; tunnel->listen && leg < 2; leg++) {
-			if (!legs[leg])
+		struct tunnel_slot slots[COMPILE_SLOTS];
+		size_t slot_count = tunnel->listen ? compile_slots(b->run, tunnel, slots) : 0;
+		for (size_t each = 0; each < slot_count * 2; each++) {
+			const char *leg = legs[each % 2];
+			uint16_t port = slots[each / 2].listen;
+			if (!leg)
 				continue;
-			match_iif(b, legs[leg], true);
+			match_iif(b, leg, true);
 			match_l4proto(b, PROTO_UDP);
-			match_dport(b, (struct port_range){tunnel->listen, tunnel->listen});
+			match_dport(b, (struct port_range){port, port});
 			accept_implied(b, chain, tunnel->at, build_name(b, "WireGuard %s", tunnel->name));
 		}
 	}
@@ -399,43 +407,50 @@ static void compile_hooks(struct build *b)
 	rule_verdict(b, forward, VERDICT_GOTO, drop_chain(b, "forward-default"), no_origin, "");
 }
 
+static void snat_into(struct build *b, struct chain_build *chain, const struct snat_rule *snat)
+{
+	if (snat->to.family)
+		do_snat(b, &snat->to);
+	else if (snat->out == PLACE_TUNNEL) {
+		rule_verdict(b, chain, VERDICT_GOTO, build_name(b, "source-%s", snat->tunnel->name), snat->at,
+			     build_name(b, "snat %s", snat->name));
+		return;
+	} else {
+		build_expr(b, EXPR_MASQUERADE);
+	}
+	rule_end(b, chain, snat->at, build_name(b, "snat %s", snat->name));
+}
+
 static void compile_postrouting(struct build *b)
 {
 	struct chain_build *chain =
 		build_base_chain(b, "postrouting", CHAIN_NAT, HOOK_POSTROUTING, PRIORITY_SNAT, false);
+	for (size_t i = 0; i < b->model->tunnel_count; i++) {
+		const struct tunnel *tunnel = &b->model->tunnels[i];
+		const char *source = compile_tunnel_source(b, tunnel);
+		match_mark(b, MARK_FORWARD, MARK_FORWARD);
+		match_mark_other(b, MARK_SNAT | MARK_SNAT_TUNNEL, 0);
+		match_tunnel_device(b, tunnel, META_OIFNAME);
+		rule_verdict(b, chain, VERDICT_GOTO, source, tunnel->at, "forwards into the tunnel");
+	}
 	match_mark(b, MARK_FORWARD | MARK_SNAT, MARK_FORWARD | MARK_SNAT);
 	build_expr(b, EXPR_MASQUERADE);
 	rule_end(b, chain, no_origin, "forwards: the node answers through here");
-	for (size_t i = 0; i < b->model->tunnel_count; i++) {
-		match_mark(b, MARK_FORWARD | MARK_SNAT_TUNNEL, MARK_FORWARD | MARK_SNAT_TUNNEL);
-		match_oif(b, b->model->tunnels[i].name);
-		build_expr(b, EXPR_MASQUERADE);
-		rule_end(b, chain, b->model->tunnels[i].at, "forwards into the tunnel");
-	}
 	/* What a forward brought in keeps its client's address unless it said otherwise. */
 	match_mark(b, MARK_FORWARD, MARK_FORWARD);
 	rule_verdict(b, chain, VERDICT_ACCEPT, NULL, no_origin, "");
 	for (size_t i = 0; i < b->model->snat_count; i++) {
 		const struct snat_rule *snat = &b->model->snats[i];
-		const char *device = snat->out == PLACE_WAN ? b->model->wan.device
-				     : snat->out == PLACE_LAN ? b->model->lan.device : snat->tunnel->name;
 		for (size_t j = 0; j < snat->from_count; j++) {
 			if (snat->to.family && snat->to.family != snat->from[j].addr.family)
 				continue;
-			match_oif(b, device);
+			if (snat->out == PLACE_TUNNEL)
+				match_tunnel_device(b, snat->tunnel, META_OIFNAME);
+			else
+				match_oif(b, snat->out == PLACE_WAN ? b->model->wan.device : b->model->lan.device);
 			match_saddr(b, &snat->from[j]);
 			do_counter(b, build_name(b, "snat-%s", snat->name));
-			if (snat->to.family) {
-				struct expr *to = build_expr(b, EXPR_IMMEDIATE);
-				to->immediate.length = (uint8_t)addr_size(snat->to.family);
-				memcpy(to->immediate.data, snat->to.bytes, addr_size(snat->to.family));
-				struct expr *nat = build_expr(b, EXPR_NAT);
-				nat->nat.source = true;
-				nat->nat.family = snat->to.family;
-			} else {
-				build_expr(b, EXPR_MASQUERADE);
-			}
-			rule_end(b, chain, snat->at, build_name(b, "snat %s", snat->name));
+			snat_into(b, chain, snat);
 		}
 	}
 }
@@ -470,6 +485,7 @@ void compile_frame(struct build *b)
 	compile_early(b);
 	compile_decide(b);
 	compile_zones(b);
+	compile_tunnel_devices(b);
 	compile_new(b);
 	compile_implied(b);
 	compile_fresh(b);

@@ -99,7 +99,7 @@ bool match_from(struct build *b, const struct place *place, enum family family)
 		match_iif(b, b->model->lan.device, true);
 		return true;
 	case PLACE_TUNNEL:
-		match_iif(b, place->tunnel->name, true);
+		match_tunnel_device(b, place->tunnel, META_IIFNAME);
 		return true;
 	case PLACE_PREFIX:
 		match_saddr(b, &place->prefix);

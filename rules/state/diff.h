@@ -63,6 +63,7 @@ struct step {
 	const struct tunnel_peer *peer, *peer_before; /* peer steps; before: as observed, NULL: it is new */
 	bool set_endpoint;                 /* SET_PEER: the endpoint, too (a peer that roamed keeps its own) */
 	const struct prefix *prefix;       /* address and route steps */
+	bool replace;                      /* ADD_ROUTE: another tunnel of ours has it */
 	const struct counter *counter;
 	const struct sysctl *sysctl;
 	struct origin at; /* the YAML line to blame when the kernel refuses it */

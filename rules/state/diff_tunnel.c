@@ -6,6 +6,7 @@
 #include "diff_parts.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Is the endpoint to be written? known: the peer as it was last asked for, or NULL. */
@@ -77,6 +78,43 @@ static int diff_prefixes(struct diff *diff, const struct tunnel_state *tunnel, c
 	return r;
 }
 
+/* A tunnel other than this one that has the route. */
+static bool is_elsewhere(const struct tunnel_list *list, const struct tunnel_state *tunnel, const struct prefix *route)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		const struct tunnel_state *other = &list->items[i];
+		if (strcmp(other->name, tunnel->name) != 0 && other->route_count &&
+		    bsearch(route, other->routes, other->route_count, sizeof(*route), tunnel_compare_prefixes))
+			return true;
+	}
+	return false;
+}
+
+/* A route that goes over to another tunnel is replaced there, in one step: were it removed first, its packets would for a
+ * moment leave by the default route, in the clear. */
+static int diff_routes(struct diff *diff, const struct tunnel_state *observed, const struct tunnel_state *desired)
+{
+	const struct prefix *a = observed->routes, *b = desired->routes;
+	int r = 0;
+	for (size_t i = 0, j = 0; r == 0 && (i < observed->route_count || j < desired->route_count);) {
+		int order = i == observed->route_count	? 1
+			    : j == desired->route_count ? -1
+							: tunnel_compare_prefixes(&a[i], &b[j]);
+		struct step step = {.kind = STEP_DELETE_ROUTE, .tunnel = desired, .prefix = order < 0 ? &a[i] : &b[j],
+				    .at = desired->at};
+		bool moves = order < 0 && is_elsewhere(&diff->desired->tunnels, desired, &a[i]);
+		if (order > 0) {
+			step.kind = STEP_ADD_ROUTE;
+			step.replace = is_elsewhere(&diff->observed->tunnels, desired, &b[j]);
+		}
+		if (order && !moves)
+			r = diff_add(diff, &step);
+		i += order <= 0;
+		j += order >= 0;
+	}
+	return r;
+}
+
 /* observed: NULL when the device is made anew. */
 static int diff_one(struct diff *diff, const struct tunnel_state *observed, const struct tunnel_state *known,
 		    const struct tunnel_state *desired)
@@ -97,8 +135,7 @@ static int diff_one(struct diff *diff, const struct tunnel_state *observed, cons
 				  desired->address_count, STEP_DELETE_ADDRESS, STEP_ADD_ADDRESS);
 	/* A device that was down has lost its routes, or loses them with an address. */
 	if (r == 0)
-		r = diff_prefixes(diff, desired, a->routes, a->route_count, desired->routes, desired->route_count,
-				  STEP_DELETE_ROUTE, STEP_ADD_ROUTE);
+		r = diff_routes(diff, a, desired);
 	return r;
 }
 

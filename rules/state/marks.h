@@ -10,8 +10,8 @@
 #define MARK_HEADER_V2 0x40000000u
 #define MARK_FORWARD 0x10000000u      /* let in by a forward (else by a rule or management) */
 #define MARK_WATCH 0x08000000u        /* counts towards a ban once its handshake completes */
-#define MARK_SNAT 0x04000000u         /* masquerade towards the node */
-#define MARK_SNAT_TUNNEL 0x02000000u  /* masquerade when the node is behind a tunnel */
+#define MARK_SNAT 0x04000000u         /* towards the node, the source becomes this machine */
+#define MARK_SNAT_TUNNEL 0x02000000u  /* the same when the node is behind a tunnel */
 #define MARK_PROXY 0x01000000u        /* served by the user-space forwarder: comes to this machine */
 #define MARK_HEADER_CRC 0x00800000u   /* version 2 only: with the CRC32C TLV */
 #define MARK_HEADER_ID 0x00400000u    /* version 2 only: with the UNIQUE_ID TLV, 16 hexadecimal digits */

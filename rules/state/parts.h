@@ -3,6 +3,7 @@
 #pragma once
 
 #include "build.h"
+#include "compile.h"
 
 /* Chains and sets that one part makes and another refers to. */
 #define CHAIN_DECIDE_NEW "new"
@@ -14,6 +15,14 @@
 
 /* compile_frame.c: base chains, zones, implied accepts, the default. */
 void compile_frame(struct build *b);
+/* compile_slots.c: either device of a tunnel (META_IIFNAME or META_OIFNAME). */
+void match_tunnel_device(struct build *b, const struct tunnel *tunnel, enum meta_key key);
+/* Sets for tunnels with two devices. */
+void compile_tunnel_devices(struct build *b);
+/* The chain "source-NAME", made: a new flow into the tunnel gets the tunnel's address of the destination's network for a
+ * source, or else the first one. */
+const char *compile_tunnel_source(struct build *b, const struct tunnel *tunnel);
+void do_snat(struct build *b, const struct addr *to);
 /* compile_clamp.c: the segment size of what goes through tunnels. */
 void compile_clamp(struct build *b);
 /* compile_rules.c: bans, blocklists, management, rules; appends to chain "fresh". */

@@ -69,7 +69,7 @@ static bool kernel_reaches(const struct model *model, const struct rundata *run,
 			   const struct node *node)
 {
 	return forward->proxy_protocol == PROXY_NONE ||
-	       compile_header_on(run, node->tunnel ? node->tunnel->name : model->lan.device);
+	       compile_header_on(run, node->tunnel ? compile_node_device(run, node) : model->lan.device);
 }
 
 bool compile_kernel_backend(const struct model *model, const struct rundata *run, const struct forward *forward,

@@ -126,6 +126,22 @@ static int change_peer(struct fake_tunnels *fake, struct tunnel_state *tunnel, c
 	return 0;
 }
 
+/* As in the kernel: one route to a place, unless it is replaced. */
+static int route_elsewhere(struct fake_tunnels *fake, const struct tunnel_state *tunnel, const struct step *step)
+{
+	for (size_t i = 0; step->kind == STEP_ADD_ROUTE && i < fake->count; i++) {
+		struct tunnel_state *other = &fake->items[i];
+		for (size_t j = 0; other != tunnel && j < other->route_count; j++) {
+			if (tunnel_compare_prefixes(&other->routes[j], step->prefix) != 0)
+				continue;
+			if (!step->replace)
+				return -EEXIST;
+			return change_prefix(fake->arena, &other->routes, &other->route_count, step->prefix, false);
+		}
+	}
+	return 0;
+}
+
 static int apply(struct fake_tunnels *fake, const struct step *step)
 {
 	struct tunnel_state *tunnel = held(fake, step->tunnel->name);
@@ -165,6 +181,8 @@ static int apply(struct fake_tunnels *fake, const struct step *step)
 				     step->kind == STEP_ADD_ADDRESS);
 	case STEP_ADD_ROUTE:
 	case STEP_DELETE_ROUTE:
+		if (route_elsewhere(fake, tunnel, step) < 0)
+			return -EEXIST;
 		return change_prefix(fake->arena, &tunnel->routes, &tunnel->route_count, step->prefix,
 				     step->kind == STEP_ADD_ROUTE);
 	default:
