@@ -62,6 +62,14 @@ void build_set(struct build *b, const struct set *set)
 	sets[b->set_count++] = *set;
 }
 
+const struct set *build_find_set(const struct build *b, const char *name)
+{
+	for (size_t i = 0; i < b->set_count; i++)
+		if (b->sets[i].name && strcmp(b->sets[i].name, name) == 0)
+			return &b->sets[i];
+	return NULL;
+}
+
 void build_count_as(struct build *b, const char *name)
 {
 	struct counter *counters =
@@ -118,6 +126,12 @@ void match_l4proto(struct build *b, uint8_t proto)
 {
 	meta(b, META_L4PROTO);
 	cmp(b, COMPARE_EQ, 0, &proto, 1);
+}
+
+void match_l4proto_other(struct build *b, uint8_t proto)
+{
+	meta(b, META_L4PROTO);
+	cmp(b, COMPARE_NE, 0, &proto, 1);
 }
 
 static void match_device(struct build *b, enum meta_key key, const char *device, bool equal)

@@ -46,6 +46,8 @@ struct chain_build *build_base_chain(struct build *b, const char *name, enum cha
 				     int32_t priority, bool policy_drop);
 /* Adds a copy; the name must be new. */
 void build_set(struct build *b, const struct set *set);
+/* What build_set was given under this name; NULL: nothing. Valid until the next set. */
+const struct set *build_find_set(const struct build *b, const char *name);
 /* A counter of this name exists from now on; the same name twice is one counter. */
 void build_count_as(struct build *b, const char *name);
 
@@ -53,6 +55,7 @@ void build_count_as(struct build *b, const char *name);
 struct expr *build_expr(struct build *b, enum expr_kind kind);
 void match_family(struct build *b, enum family family);
 void match_l4proto(struct build *b, uint8_t proto);
+void match_l4proto_other(struct build *b, uint8_t proto);
 void match_iif(struct build *b, const char *device, bool equal);
 void match_oif(struct build *b, const char *device);
 void match_saddr(struct build *b, const struct prefix *prefix);

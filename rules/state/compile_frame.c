@@ -59,35 +59,74 @@ static void cmp_byte(struct build *b, enum compare_op op, uint8_t value)
 	expr->cmp.data[0] = value;
 }
 
-/* Source address in one of two sets, both families: goto target. */
-static void drop_if_source_in(struct build *b, struct chain_build *chain, const char *v4, const char *v6, const char *target)
+static bool anybody_banned(const struct build *b, enum family family)
 {
-	match_saddr_set(b, FAMILY_V4, v4);
-	rule_verdict(b, chain, VERDICT_GOTO, target, no_origin, "");
-	match_saddr_set(b, FAMILY_V6, v6);
-	rule_verdict(b, chain, VERDICT_GOTO, target, no_origin, "");
+	const struct set *banned = build_find_set(b, family == FAMILY_V4 ? "banned4" : "banned6");
+	return banned && banned->element_count > 0;
 }
 
-static void compile_early(struct build *b)
+static bool limits_ban(const struct build *b)
 {
-	struct chain_build *early = build_base_chain(b, "early", CHAIN_FILTER, HOOK_PREROUTING, PRIORITY_RAW, false);
+	for (size_t i = 0; i < b->model->forward_count; i++)
+		if (b->model->forwards[i].limits.ban)
+			return true;
+	return false;
+}
+
+/* Every packet comes by here, those of established flows too: what has nothing to find is not asked. */
+static void drop_banned(struct build *b, struct chain_build *early)
+{
+	const char *banned = drop_chain(b, "banned");
+	bool limits = limits_ban(b);
+	if (!limits && !anybody_banned(b, FAMILY_V4) && !anybody_banned(b, FAMILY_V6))
+		return;
 	match_iif(b, "lo", true);
 	rule_verdict(b, early, VERDICT_ACCEPT, NULL, no_origin, "");
-	const char *banned = drop_chain(b, "banned");
-	drop_if_source_in(b, early, "banned4", "banned6", banned);
+	if (anybody_banned(b, FAMILY_V4)) {
+		match_saddr_set(b, FAMILY_V4, "banned4");
+		rule_verdict(b, early, VERDICT_GOTO, banned, no_origin, "");
+	}
+	if (anybody_banned(b, FAMILY_V6)) {
+		match_saddr_set(b, FAMILY_V6, "banned6");
+		rule_verdict(b, early, VERDICT_GOTO, banned, no_origin, "");
+	}
+	if (!limits)
+		return;
 	match_saddr_set(b, FAMILY_V4, "bans4");
 	rule_verdict(b, early, VERDICT_GOTO, banned, no_origin, "");
 	match_family(b, FAMILY_V6);
 	load_source_unit(b, FAMILY_V6);
 	build_expr(b, EXPR_LOOKUP)->lookup.set = "bans6";
 	rule_verdict(b, early, VERDICT_GOTO, banned, no_origin, "");
+}
 
+static bool has_network(const struct interface *leg, enum family family)
+{
+	for (size_t i = 0; i < leg->network_count; i++)
+		if (leg->networks[i].addr.family == family)
+			return true;
+	return false;
+}
+
+static void compile_early(struct build *b)
+{
+	struct chain_build *early = build_base_chain(b, "early", CHAIN_FILTER, HOOK_PREROUTING, PRIORITY_RAW, false);
+	drop_banned(b, early);
 	const struct interface *lan = &b->model->lan;
-	for (int i = 0; i < 2 && lan->network_count; i++) {
+	if (!lan->network_count)
+		return;
+	match_iif(b, lan->device, true);
+	rule_verdict(b, early, VERDICT_ACCEPT, NULL, lan->at, "");
+	struct chain_build *elsewhere = build_chain(b, "lan-elsewhere");
+	match_iif(b, "lo", true);
+	rule_verdict(b, elsewhere, VERDICT_ACCEPT, NULL, no_origin, "");
+	rule_verdict(b, elsewhere, VERDICT_GOTO, drop_chain(b, "spoofed"), lan->at, "lan networks only from lan");
+	for (int i = 0; i < 2; i++) {
 		enum family family = i ? FAMILY_V6 : FAMILY_V4;
-		match_iif(b, lan->device, false);
+		if (!has_network(lan, family))
+			continue;
 		match_saddr_set(b, family, i ? "lan6" : "lan4");
-		rule_verdict(b, early, VERDICT_GOTO, drop_chain(b, "spoofed"), lan->at, "lan networks only from lan");
+		rule_verdict(b, early, VERDICT_GOTO, "lan-elsewhere", lan->at, "");
 	}
 }
 
@@ -99,12 +138,32 @@ static void match_echo_request(struct build *b, enum family family)
 	match_icmp_type(b, type, type);
 }
 
+/* The first packet of a TCP flow, and a repeated SYN: ahead of what only others need. */
+static void begin_tcp(struct build *b, struct chain_build *decide)
+{
+	struct chain_build *begin = build_chain(b, CHAIN_BEGIN);
+	match_mark(b, MARK_ACCEPTED, MARK_ACCEPTED);
+	rule_verdict(b, begin, VERDICT_ACCEPT, NULL, no_origin, "");
+	/* A flow begins with a SYN alone: not with FIN, RST or ACK. */
+	match_tcp_flags(b, 0x17, false, 0x02);
+	rule_verdict(b, begin, VERDICT_GOTO, drop_chain(b, "not-syn"), no_origin, "");
+	rule_verdict(b, begin, VERDICT_GOTO, CHAIN_DECIDE_NEW, no_origin, "");
+	match_l4proto(b, PROTO_TCP);
+	match_ct_state(b, CT_STATE_NEW);
+	rule_verdict(b, decide, VERDICT_GOTO, CHAIN_BEGIN, no_origin, "");
+}
+
 static void compile_decide(struct build *b)
 {
+	const uint32_t forward = MARK_ACCEPTED | MARK_FORWARD;
 	struct chain_build *decide =
 		build_base_chain(b, "decide", CHAIN_FILTER, HOOK_PREROUTING, PRIORITY_DECIDE, false);
+	/* Nearly every packet: conntrack knows it for one of a flow that a forward let in. */
+	match_mark(b, forward | MARK_WATCH, forward);
+	rule_verdict(b, decide, VERDICT_ACCEPT, NULL, no_origin, "a flow of a forward");
 	match_iif(b, "lo", true);
 	rule_verdict(b, decide, VERDICT_ACCEPT, NULL, no_origin, "");
+	begin_tcp(b, decide);
 	match_l4proto(b, PROTO_TCP);
 	match_ct_state(b, CT_STATE_ESTABLISHED);
 	match_mark(b, MARK_WATCH, 0);
@@ -130,9 +189,6 @@ static void compile_decide(struct build *b)
 	rule_verdict(b, decide, VERDICT_GOTO, drop_chain(b, "invalid"), no_origin, "");
 	match_mark(b, MARK_ACCEPTED, MARK_ACCEPTED);
 	rule_verdict(b, decide, VERDICT_ACCEPT, NULL, no_origin, "");
-	/* A flow begins with a SYN alone: not with FIN, RST or ACK. */
-	match_tcp_flags(b, 0x17, false, 0x02);
-	rule_verdict(b, decide, VERDICT_GOTO, drop_chain(b, "not-syn"), no_origin, "");
 	rule_verdict(b, decide, VERDICT_GOTO, CHAIN_DECIDE_NEW, no_origin, "");
 }
 
@@ -338,19 +394,32 @@ static void header_devices(struct build *b)
 	for (size_t i = 0; i < count; i++)
 		memcpy(elements[i].key, &b->run->header_devices[i].index, sizeof(uint32_t));
 	qsort(elements, count, sizeof(*elements), compare_indexes);
+	/* With a size the kernel takes its fastest kind of set; more devices than this have no zone. */
 	build_set(b, &(struct set){.name = "header-devices",
 				   .key = {FIELD_IFINDEX},
+				   .size = 256,
 				   .elements = elements,
 				   .element_count = count});
 }
 
-static void return_if_attached(struct build *b, struct chain_build *chain, uint8_t direction, enum meta_key device)
+static void match_attached(struct build *b, uint8_t direction, enum meta_key device)
 {
 	build_expr(b, EXPR_CT)->ct.key = CT_DIRECTION;
 	cmp_byte(b, COMPARE_EQ, direction);
 	build_expr(b, EXPR_META)->meta.key = device;
 	build_expr(b, EXPR_LOOKUP)->lookup.set = "header-devices";
-	rule_verdict(b, chain, VERDICT_RETURN, NULL, no_origin, "");
+}
+
+static void match_dnat(struct build *b)
+{
+	build_expr(b, EXPR_CT)->ct.key = CT_STATUS;
+	struct expr *dnat = build_expr(b, EXPR_BITWISE);
+	uint32_t bit = CT_STATUS_DNAT;
+	dnat->bitwise.length = 4;
+	memcpy(dnat->bitwise.mask, &bit, 4);
+	struct expr *not_zero = build_expr(b, EXPR_CMP);
+	not_zero->cmp.op = COMPARE_NE;
+	not_zero->cmp.length = 4;
 }
 
 /* Flows that carry a header pass only where the programs are that add it: towards the node and back. */
@@ -358,8 +427,11 @@ static const char *compile_header_chain(struct build *b)
 {
 	header_devices(b);
 	struct chain_build *chain = build_chain(b, "header");
-	return_if_attached(b, chain, 0, META_OIF);
-	return_if_attached(b, chain, 1, META_IIF);
+	match_attached(b, 0, META_OIF);
+	match_dnat(b);
+	rule_verdict(b, chain, VERDICT_ACCEPT, NULL, no_origin, "to the node");
+	match_attached(b, 1, META_IIF);
+	rule_verdict(b, chain, VERDICT_ACCEPT, NULL, no_origin, "and back");
 	rule_verdict(b, chain, VERDICT_GOTO, drop_chain(b, "header-detached"), no_origin, "");
 	return "header";
 }
@@ -368,9 +440,9 @@ static void compile_hooks(struct build *b)
 {
 	const uint32_t rule = MARK_ACCEPTED | MARK_FORWARD;
 	struct chain_build *input = build_base_chain(b, "input", CHAIN_FILTER, HOOK_INPUT, 0, true);
-	match_iif(b, "lo", true);
-	rule_verdict(b, input, VERDICT_ACCEPT, NULL, no_origin, "");
 	match_ct_state(b, CT_STATE_ESTABLISHED | CT_STATE_RELATED);
+	rule_verdict(b, input, VERDICT_ACCEPT, NULL, no_origin, "");
+	match_iif(b, "lo", true);
 	rule_verdict(b, input, VERDICT_ACCEPT, NULL, no_origin, "");
 	match_ct_state(b, CT_STATE_UNTRACKED);
 	rule_verdict(b, input, VERDICT_JUMP, CHAIN_IMPLIED, no_origin, "");
@@ -384,25 +456,15 @@ static void compile_hooks(struct build *b)
 	/* Through the machine goes only what was let in here: a flow from before this table is not. */
 	const char *header = compile_header_chain(b);
 	struct chain_build *forward = build_base_chain(b, "forward", CHAIN_FILTER, HOOK_FORWARD, 0, true);
-	match_mark(b, MARK_ACCEPTED | MARK_HEADER_MASK, MARK_ACCEPTED);
-	match_ct_state(b, CT_STATE_ESTABLISHED | CT_STATE_RELATED);
-	rule_verdict(b, forward, VERDICT_ACCEPT, NULL, no_origin, "");
 	match_mark_other(b, MARK_HEADER_MASK, 0);
-	rule_verdict(b, forward, VERDICT_JUMP, header, no_origin, "with a PROXY header");
+	rule_verdict(b, forward, VERDICT_GOTO, header, no_origin, "with a PROXY header");
 	match_mark(b, MARK_ACCEPTED, MARK_ACCEPTED);
 	match_ct_state(b, CT_STATE_ESTABLISHED | CT_STATE_RELATED);
 	rule_verdict(b, forward, VERDICT_ACCEPT, NULL, no_origin, "");
 	match_mark(b, rule, MARK_ACCEPTED);
 	rule_verdict(b, forward, VERDICT_ACCEPT, NULL, no_origin, "a rule");
 	match_mark(b, rule | MARK_PROXY, rule);
-	build_expr(b, EXPR_CT)->ct.key = CT_STATUS;
-	struct expr *dnat = build_expr(b, EXPR_BITWISE);
-	uint32_t bit = CT_STATUS_DNAT;
-	dnat->bitwise.length = 4;
-	memcpy(dnat->bitwise.mask, &bit, 4);
-	struct expr *not_zero = build_expr(b, EXPR_CMP);
-	not_zero->cmp.op = COMPARE_NE;
-	not_zero->cmp.length = 4;
+	match_dnat(b);
 	rule_verdict(b, forward, VERDICT_ACCEPT, NULL, no_origin, "a forward, to its node");
 	rule_verdict(b, forward, VERDICT_GOTO, drop_chain(b, "forward-default"), no_origin, "");
 }
@@ -458,6 +520,7 @@ static void compile_postrouting(struct build *b)
 static void compile_fresh(struct build *b)
 {
 	struct chain_build *fresh = build_chain(b, CHAIN_FRESH);
+	match_l4proto_other(b, PROTO_TCP);
 	match_mark(b, ZONE_SELF_MASK, ZONE_SELF);
 	rule_verdict(b, fresh, VERDICT_JUMP, CHAIN_IMPLIED, no_origin, "");
 	compile_blocklists(b, fresh);

@@ -6,6 +6,7 @@
 #include "compile.h"
 
 /* Chains and sets that one part makes and another refers to. */
+#define CHAIN_BEGIN "begin"
 #define CHAIN_DECIDE_NEW "new"
 #define CHAIN_FRESH "fresh"
 #define CHAIN_ALLOWED "allowed"
