@@ -56,6 +56,15 @@ static int pick(struct arena *arena, const struct link_prefix *all, size_t count
 	return 0;
 }
 
+/* Does that error say that the device is of no use, and is to be made anew? Not one of our own (no descriptor, no memory),
+ * nor a kernel that is busy: every session would be lost for nothing. */
+static bool is_broken(enum link_kind kind, int error)
+{
+	bool busy = error == -EAGAIN || error == -ETIMEDOUT;
+	bool own = error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM || error == -EINTR;
+	return error < 0 && !own && !(busy && kind == LINK_WIREGUARD);
+}
+
 static int observe_one(const struct seen *seen, const struct link *link, struct tunnel_state *ret_tunnel)
 {
 	struct tunnel_state tunnel = {.name = arena_strdup(seen->arena, link->name),
@@ -70,9 +79,11 @@ static int observe_one(const struct seen *seen, const struct link *link, struct 
 		tunnel.backend = TUNNEL_BACKEND_USERSPACE;
 		r = userspace_get(link->name, seen->arena, &tunnel);
 	}
-	if (r == -ENODEV || r == -ENOMEM)
+	if (r == -ENODEV && link->kind == LINK_WIREGUARD)
 		return r;
-	tunnel.broken = r < 0;
+	tunnel.broken = is_broken(link->kind, r);
+	if (r < 0 && !tunnel.broken)
+		return r;
 	/* Made by us and not yet marked (ended in between), it has no key. */
 	bool empty = r == 0 && tunnel.backend != TUNNEL_BACKEND_NONE && tunnel_key_is_zero(tunnel.public_key);
 	tunnel.foreign = !link->ours && !empty;
@@ -179,7 +190,10 @@ enum tunnel_backend tunnel_kernel_backend(struct tunnel_kernel *kernel)
 	int r = link_add_wireguard(&real->socket, PROBE_DEVICE);
 	if ((r == 0 || r == -EEXIST) && link_find(&real->socket, PROBE_DEVICE, &probe) == 0)
 		(void)link_delete(&real->socket, probe.index);
-	real->backend = r == 0 || r == -EEXIST ? TUNNEL_BACKEND_KERNEL : TUNNEL_BACKEND_USERSPACE;
+	/* Any other error says nothing of what this kernel has: the next use of it fails too, and tells. */
+	if (r != 0 && r != -EEXIST && r != -EOPNOTSUPP)
+		return TUNNEL_BACKEND_KERNEL;
+	real->backend = r == -EOPNOTSUPP ? TUNNEL_BACKEND_USERSPACE : TUNNEL_BACKEND_KERNEL;
 	return real->backend;
 }
 

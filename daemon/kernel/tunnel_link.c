@@ -14,6 +14,7 @@
 
 #define ANSWER_MS 5000
 #define ANSWER_ROOM 65536
+#define SIGNALS_MOST 1000 /* while one answer is waited for */
 #define REQUEST_ROOM 1024
 
 typedef int link_answer(const struct nlmsghdr *message, void *data);
@@ -50,11 +51,16 @@ static int take(const struct nlmsghdr *message, uint32_t sequence, link_answer *
 		return 1;
 	if (message->nlmsg_flags & NLM_F_DUMP_INTR)
 		return -EINTR;
-	if (message->nlmsg_type == NLMSG_DONE)
-		return 0;
+	if (message->nlmsg_type == NLMSG_DONE) {
+		/* A dump that failed half way says so here, and nowhere else (net/netlink/af_netlink.c, netlink_dump). */
+		int result = 0;
+		if (mnl_nlmsg_get_payload_len(message) >= sizeof(result))
+			memcpy(&result, mnl_nlmsg_get_payload(message), sizeof(result));
+		return result < 0 ? result : 0;
+	}
 	if (message->nlmsg_type == NLMSG_ERROR) {
 		const struct nlmsgerr *error = mnl_nlmsg_get_payload(message);
-		return mnl_nlmsg_get_payload_len(message) < sizeof(error->error) ? -EBADMSG : error->error;
+		return mnl_nlmsg_get_payload_len(message) < sizeof(error->error) || error->error > 0 ? -EBADMSG : error->error;
 	}
 	int r = callback ? callback(message, data) : 0;
 	return r < 0 ? r : 1;
@@ -63,9 +69,12 @@ static int take(const struct nlmsghdr *message, uint32_t sequence, link_answer *
 static int receive(struct link_socket *socket, void *buffer, size_t room, size_t *ret_length)
 {
 	struct pollfd wait = {.fd = socket->fd, .events = POLLIN};
-	int ready = poll(&wait, 1, ANSWER_MS);
+	int ready, signals = 0;
+	do
+		ready = poll(&wait, 1, ANSWER_MS);
+	while (ready < 0 && errno == EINTR && ++signals < SIGNALS_MOST);
 	if (ready <= 0)
-		return ready < 0 ? -errno : -ETIMEDOUT;
+		return ready < 0 ? -EIO : -ETIMEDOUT;
 	struct sockaddr_nl from = {0};
 	socklen_t from_length = sizeof(from);
 	ssize_t length = recvfrom(socket->fd, buffer, room, MSG_TRUNC | MSG_DONTWAIT, (struct sockaddr *)&from, &from_length);
@@ -75,6 +84,11 @@ static int receive(struct link_socket *socket, void *buffer, size_t room, size_t
 		return -EMSGSIZE;
 	*ret_length = from.nl_pid == 0 ? (size_t)length : 0;
 	return 0;
+}
+
+bool link_message_ok(const struct nlmsghdr *message, int left)
+{
+	return left >= (int)sizeof(*message) && message->nlmsg_len >= sizeof(*message) && message->nlmsg_len <= (unsigned)left;
 }
 
 static int ask(struct link_socket *socket, struct nlmsghdr *request, link_answer *callback, void *data)
@@ -89,7 +103,7 @@ static int ask(struct link_socket *socket, struct nlmsghdr *request, link_answer
 		if (r < 0)
 			return r;
 		int left = (int)length;
-		for (const struct nlmsghdr *message = (const void *)buffer; mnl_nlmsg_ok(message, left);
+		for (const struct nlmsghdr *message = (const void *)buffer; link_message_ok(message, left);
 		     message = mnl_nlmsg_next(message, &left)) {
 			r = take(message, socket->sequence, callback, data);
 			if (r <= 0)
@@ -226,7 +240,7 @@ static int add_prefix(struct link_collect *collect, uint32_t index, uint8_t af, 
 	struct link_prefix item = {.index = index,
 				   .prefix = {.addr.family = af == AF_INET ? FAMILY_V4 : FAMILY_V6, .length = length}};
 	size_t size = addr_size(item.prefix.addr.family);
-	if (bytes && mnl_attr_get_payload_len(bytes) != size)
+	if (length > 8 * size || (bytes && mnl_attr_get_payload_len(bytes) != size))
 		return -EBADMSG;
 	if (bytes)
 		memcpy(item.prefix.addr.bytes, mnl_attr_get_payload(bytes), size);

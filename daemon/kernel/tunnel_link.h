@@ -36,6 +36,10 @@ struct link_socket {
 
 #define LINK_SOCKET_NONE ((struct link_socket){.fd = -1})
 
+/* Is the message whole? libmnl's own check takes a length of 2 GiB and more for a negative number. */
+struct nlmsghdr;
+bool link_message_ok(const struct nlmsghdr *message, int left);
+
 int link_open(struct link_socket *ret_socket);
 void link_close(struct link_socket *socket);
 /* -EINTR: changed while it was read. */

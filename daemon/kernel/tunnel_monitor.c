@@ -72,7 +72,7 @@ bool tunnel_monitor_read(int fd, const struct tunnel_list *tunnels)
 		if (length <= 0)
 			break;
 		int left = (int)length;
-		for (const struct nlmsghdr *message = (const void *)buffer; mnl_nlmsg_ok(message, left);
+		for (const struct nlmsghdr *message = (const void *)buffer; link_message_ok(message, left);
 		     message = mnl_nlmsg_next(message, &left))
 			found |= concerns(message, tunnels);
 	}

@@ -206,7 +206,7 @@ static int read_all(struct uapi_reader *reader, const char *text, size_t length)
 			return -EBADMSG;
 		size_t line = (size_t)(end - text) - at;
 		if (line == 0)
-			return reader->ended && at + 1 == length ? reader->error : -EBADMSG;
+			return reader->ended && at + 1 == length ? 0 : -EBADMSG;
 		int r = read_line(reader, text + at, line);
 		if (r < 0)
 			return r;
@@ -219,11 +219,17 @@ int uapi_parse(const char *text, size_t length, struct arena *arena, struct tunn
 {
 	struct uapi_reader reader = {.arena = arena};
 	int r = read_all(&reader, text, length);
+	if (r == 0 && reader.error)
+		r = -EREMOTEIO;
 	if (r < 0)
 		return r;
 	finish_peer(&reader);
 	if (reader.tunnel.peer_count)
 		qsort(reader.peers, reader.tunnel.peer_count, sizeof(*reader.peers), tunnel_compare_peers);
+	for (size_t i = 1; i < reader.tunnel.peer_count; i++) {
+		if (tunnel_compare_peers(&reader.peers[i - 1], &reader.peers[i]) == 0)
+			return -EBADMSG; /* the diff would add one and remove the other, again and again */
+	}
 	ret_tunnel->listen = reader.tunnel.listen;
 	memcpy(ret_tunnel->public_key, reader.tunnel.public_key, TUNNEL_KEY_SIZE);
 	ret_tunnel->peers = reader.peers;
@@ -237,7 +243,8 @@ int uapi_parse_result(const char *text, size_t length)
 	/* Nothing but "errno": a key before it would need an arena. */
 	if (length < 6 || memcmp(text, "errno=", 6) != 0)
 		return -EBADMSG;
-	return read_all(&reader, text, length);
+	int r = read_all(&reader, text, length);
+	return r < 0 ? r : reader.error;
 }
 
 bool uapi_is_complete(const char *text, size_t length)

@@ -7,7 +7,7 @@
 #include "tunnel_backend.h"
 
 /* Parse the answer of "get=1": port, public key (made from the private one, which is not kept) and peers. 0,
- * -EBADMSG, -ENOMEM, or the error that it reports. */
+ * -EBADMSG, -ENOMEM, or -EREMOTEIO: it reports an error, whichever (a number of its own could pass for one of ours). */
 int uapi_parse(const char *text, size_t length, struct arena *arena, struct tunnel_state *ret_tunnel);
 /* Parse the answer of "set=1": 0, -EBADMSG, or the error that it reports. */
 int uapi_parse_result(const char *text, size_t length);

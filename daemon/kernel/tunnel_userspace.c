@@ -61,12 +61,18 @@ static int connect_to(const char *device)
 	return r;
 }
 
+/* Signals (a role that ended) make it no shorter: what is behind fd would be taken for broken. */
 static int wait_for(int fd, short events, int64_t deadline)
 {
-	int64_t left = deadline - now_ms();
 	struct pollfd wait = {.fd = fd, .events = events};
-	int ready = left > 0 ? poll(&wait, 1, (int)left) : 0;
-	return ready < 0 ? -errno : ready == 0 ? -ETIMEDOUT : 0;
+	for (;;) {
+		int64_t left = deadline - now_ms();
+		int ready = left > 0 ? poll(&wait, 1, (int)left) : 0;
+		if (ready >= 0)
+			return ready ? 0 : -ETIMEDOUT;
+		if (errno != EINTR)
+			return -errno;
+	}
 }
 
 static int send_all(int fd, const char *text, size_t length, int64_t deadline)
@@ -128,13 +134,12 @@ static int receive_all(int fd, int64_t deadline, struct answer *answer)
 			return -ECONNRESET;
 		if (length < 0 && errno != EAGAIN)
 			return -errno;
-		if (length < 0) {
-			r = wait_for(fd, POLLIN, deadline);
-			if (r < 0)
-				return r;
-			continue;
-		}
-		answer->length += (size_t)length;
+		/* Also when there is always a little more: the time is for the whole of it. */
+		r = length < 0 ? wait_for(fd, POLLIN, deadline) : now_ms() > deadline ? -ETIMEDOUT : 0;
+		if (r < 0)
+			return r;
+		if (length > 0)
+			answer->length += (size_t)length;
 	}
 	return 0;
 }
@@ -174,13 +179,16 @@ int userspace_set(const struct tunnel_change *change)
 /* In the child of the child, which init inherits: a process that is nobody's, and that no signal to us reaches. */
 static void become(const char *device, int alive)
 {
-	static const struct rlimit no_core = {0, 0};
+	/* One byte: less than the smallest core file, and what keeps the kernel from calling a program that takes cores
+	 * (fs/coredump.c), which none at all does not. */
+	static const struct rlimit no_core = {1, 1}, none_at_all = {0, 0};
 	char *arguments[] = {(char *)PROGRAM, (char *)"-f", (char *)device, NULL};
 	char *environment[] = {(char *)"LOG_LEVEL=error", (char *)"PATH=/usr/bin:/bin",
-			       (char *)"WG_PROCESS_FOREGROUND=1", NULL};
+			       (char *)"WG_PROCESS_FOREGROUND=1", (char *)"GOTRACEBACK=none", NULL};
 	int null = open("/dev/null", O_RDWR);
 	setsid();
-	setrlimit(RLIMIT_CORE, &no_core);
+	if (setrlimit(RLIMIT_CORE, &no_core) < 0)
+		setrlimit(RLIMIT_CORE, &none_at_all);
 	sigset_t none;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
@@ -247,11 +255,10 @@ static void end_process(pid_t pid)
 	int process = pidfd_open(pid, 0);
 	if (process < 0)
 		return;
-	struct pollfd gone = {.fd = process, .events = POLLIN};
 	pidfd_send_signal(process, SIGTERM, NULL, 0);
-	if (poll(&gone, 1, STOP_MS) == 0) {
+	if (wait_for(process, POLLIN, now_ms() + STOP_MS) < 0) {
 		pidfd_send_signal(process, SIGKILL, NULL, 0);
-		poll(&gone, 1, STOP_MS);
+		(void)wait_for(process, POLLIN, now_ms() + STOP_MS);
 	}
 	close(process);
 }
