@@ -1,7 +1,7 @@
 /* The configuration folder: reading the files of a configuration, and writing
  * those of a revision back. Names from the configuration never lead out of the
- * folder (openat2, RESOLVE_BENEATH); only the main file, which the operator
- * named, may be a link to anywhere. */
+ * folder; only the main file, which the operator named, may be a link to
+ * anywhere. */
 #include "history_parts.h"
 #include "../rules/text/doc.h"
 
@@ -9,11 +9,10 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
-#include <linux/openat2.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define MAIN_NAME "edged.yaml"
@@ -42,14 +41,37 @@ static int home_open(const char *config, struct arena *arena, struct home *ret_h
 	return ret_home->fd < 0 ? -errno : 0;
 }
 
-/* The way out of the folder is -EINVAL, whichever it was. */
-static int open_beneath(int folder, const char *name, uint64_t flags)
+/* Where a descriptor leads, with a / behind it. */
+static int path_of(int fd, char path[PATH_MAX])
 {
-	struct open_how how = {.flags = flags | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
-	long fd = syscall(SYS_openat2, folder, name, &how, sizeof(how));
-	if (fd < 0)
-		return errno == EXDEV || errno == ELOOP ? -EINVAL : -errno;
-	return (int)fd;
+	char link[32];
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	ssize_t length = readlink(link, path, PATH_MAX - 1);
+	if (length < 0 || length >= PATH_MAX - 1)
+		return length < 0 ? -errno : -ENAMETOOLONG;
+	path[length] = '/';
+	path[length + 1] = '\0';
+	return 0;
+}
+
+/* The way out of the folder is -EINVAL. What was found is looked at (O_PATH: nothing is opened yet), so links that change
+ * meanwhile lead nobody out. Not openat2, which a unit with RestrictSUIDSGID= does not have. */
+static int open_beneath(int folder, const char *name, int flags)
+{
+	char top[PATH_MAX], path[PATH_MAX];
+	cleanup_fd int found = openat(folder, name, O_PATH | O_CLOEXEC);
+	if (found < 0)
+		return errno == ELOOP ? -EINVAL : -errno;
+	int r = path_of(folder, top);
+	if (r == 0)
+		r = path_of(found, path);
+	if (r < 0)
+		return r;
+	if (strncmp(path, top, strlen(top)) != 0)
+		return -EINVAL;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", found);
+	int fd = open(path, flags | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
 }
 
 static int read_beneath(int folder, const char *name, size_t most, struct arena *arena, struct source_file *ret_file)

@@ -9,6 +9,7 @@
 #include "proxy/probe.h"
 #include "proxy/worker.h"
 #include "role.h"
+#include "role_unit.h"
 #include "server.h"
 #include "watch/watch.h"
 
@@ -17,7 +18,8 @@
 static int run_role(const struct options *options)
 {
 	if (strcmp(options->role, role_names[ROLE_PROXY]) == 0)
-		return proxy_worker_main((int)options->worker, (int)options->workers);
+		return proxy_worker_main(options->workers ? (int)options->worker : (int)role_unit_index(MSG_FD),
+					 (int)options->workers);
 	if (strcmp(options->role, role_names[ROLE_PROBER]) == 0)
 		return prober_main();
 	if (strcmp(options->role, role_names[ROLE_API]) == 0)

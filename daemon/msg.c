@@ -45,9 +45,14 @@ int msg_send(int socket, enum msg_type type, uint32_t id, const struct wire_writ
 	return sent < 0 ? -errno : 0;
 }
 
-static void take_fds(struct msghdr *message, struct msg *msg)
+static void take_control(struct msghdr *message, struct msg *msg)
 {
 	for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part; part = CMSG_NXTHDR(message, part)) {
+		if (part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_CREDENTIALS) {
+			struct ucred sender;
+			memcpy(&sender, CMSG_DATA(part), sizeof(sender));
+			msg->sender = sender.pid;
+		}
 		if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
 			continue;
 		size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -66,7 +71,7 @@ int msg_receive(int socket, struct msg_buffer *buffer, struct msg *ret_msg)
 {
 	union {
 		struct cmsghdr align;
-		char data[CMSG_SPACE(sizeof(int) * MSG_FDS_MAX)];
+		char data[CMSG_SPACE(sizeof(int) * MSG_FDS_MAX) + CMSG_SPACE(sizeof(struct ucred))];
 	} control;
 	struct iovec part = {buffer->data, sizeof(buffer->data)};
 	struct msghdr message = {
@@ -81,7 +86,7 @@ int msg_receive(int socket, struct msg_buffer *buffer, struct msg *ret_msg)
 		return 0;
 
 	struct msg msg = {0};
-	take_fds(&message, &msg);
+	take_control(&message, &msg);
 	uint32_t head[2];
 	if (got < HEAD || (size_t)got > HEAD + MSG_INLINE_MAX || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
 		msg_close_fds(&msg);

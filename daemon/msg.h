@@ -53,6 +53,7 @@ struct msg {
 	size_t length;
 	int fds[MSG_FDS_MAX]; /* of a received message: owned by the receiver */
 	size_t fd_count;
+	int sender; /* of a received message: the process, where the socket asks for it (SO_PASSCRED); else 0 */
 };
 
 struct msg_buffer {

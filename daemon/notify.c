@@ -1,6 +1,6 @@
 /* The service manager's protocol, by libsystemd: readiness, watchdog, and the
  * store of descriptors. Without a manager each call does nothing. It keeps no
- * state and decides nothing. */
+ * state but names in that store, and decides nothing. */
 #include "notify.h"
 
 #include "log.h"
@@ -13,6 +13,11 @@
 #include <unistd.h>
 
 #define OWNER_NAME "nft-owner"
+#define WORKER_NAME "worker-"
+#define FORMER_MOST 16
+
+static char former[FORMER_MOST][32];
+static size_t former_count;
 
 void notify_ready(void)
 {
@@ -48,17 +53,31 @@ void notify_alive(void)
 	sd_notify(0, "WATCHDOG=1");
 }
 
-int notify_take_owner(void)
+/* Names of former mains' workers, to be removed from the store by. */
+static void remember(const char *name)
+{
+	for (size_t i = 0; i < former_count; i++)
+		if (strcmp(former[i], name) == 0)
+			return;
+	if (former_count < FORMER_MOST)
+		snprintf(former[former_count++], sizeof(former[0]), "%s", name);
+}
+
+int notify_take_stored(void (*worker)(void *context, int fd), void *context)
 {
 	char **names = NULL;
 	int owner = -1;
 	int count = sd_listen_fds_with_names(1, &names);
 	for (int i = 0; i < count; i++) {
 		int fd = SD_LISTEN_FDS_START + i;
-		if (owner < 0 && names && strcmp(names[i], OWNER_NAME) == 0)
+		if (owner < 0 && strcmp(names[i], OWNER_NAME) == 0) {
 			owner = fd;
-		else
+		} else if (strncmp(names[i], WORKER_NAME, sizeof(WORKER_NAME) - 1) == 0) {
+			remember(names[i]);
+			worker(context, fd);
+		} else {
 			close(fd);
+		}
 		free(names[i]);
 	}
 	free(names);
@@ -73,4 +92,21 @@ void notify_store_owner(int fd)
 	if (sd_pid_notify_with_fds(0, 0, "FDSTORE=1\nFDPOLL=0\nFDNAME=" OWNER_NAME, &fd, 1) <= 0)
 		log_info("notify", "no service manager keeps the owning socket: between a crash and the next start the "
 				   "table can be flushed by others");
+}
+
+void notify_store_worker(int fd)
+{
+	char text[64];
+	snprintf(text, sizeof(text), "FDSTORE=1\nFDNAME=" WORKER_NAME "%d", (int)getpid());
+	sd_pid_notify_with_fds(0, 0, text, &fd, 1);
+}
+
+void notify_forget_workers(void)
+{
+	char text[64];
+	for (size_t i = 0; i < former_count; i++) {
+		snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%.31s", former[i]);
+		sd_notify(0, text);
+	}
+	former_count = 0;
 }

@@ -8,6 +8,11 @@ void notify_status(const char *format, ...) __attribute__((format(printf, 1, 2))
 /* Half the watchdog's interval in seconds; 0: there is no watchdog. */
 unsigned notify_watchdog_seconds(void);
 void notify_alive(void);
-/* The owning socket that a former main left in the store, or -1. The caller owns it. */
-int notify_take_owner(void);
+/* What a former main left in the store: the owning socket, or -1, and (for each of them) the socket of a worker. The
+ * caller owns them. */
+int notify_take_stored(void (*worker)(void *context, int fd), void *context);
 void notify_store_owner(int fd);
+/* Under a name of this process, by which notify_forget_workers() tells them from the former ones'. */
+void notify_store_worker(int fd);
+/* The former mains' workers' sockets are needed no more. */
+void notify_forget_workers(void);

@@ -13,6 +13,8 @@ static const char help[] = "usage: edged [--config FILE] [--state-dir DIR] [--ru
 			   "  --config FILE       the configuration (default /etc/edged/edged.yaml)\n"
 			   "  --state-dir DIR     revisions, keys, run data (default /var/lib/edged)\n"
 			   "  --runtime-dir DIR   sockets (default /run/edged)\n"
+			   "  --role-dir DIR      the service manager's sockets that start the other roles; without it, edged\n"
+			   "                      starts them itself, as root\n"
 			   "  --foreground        stay in the foreground, log to standard error\n"
 			   "  --expire-pending    go back to the committed configuration if a confirmation is overdue\n"
 			   "                      and no edged runs, then exit\n"
@@ -24,6 +26,7 @@ enum {
 	OPTION_CONFIG = 256,
 	OPTION_STATE,
 	OPTION_RUNTIME,
+	OPTION_ROLE_DIR,
 	OPTION_FOREGROUND,
 	OPTION_ROLE,
 	OPTION_WORKER,
@@ -37,6 +40,7 @@ static const struct option table[] = {
 	{"config", required_argument, NULL, OPTION_CONFIG},
 	{"state-dir", required_argument, NULL, OPTION_STATE},
 	{"runtime-dir", required_argument, NULL, OPTION_RUNTIME},
+	{"role-dir", required_argument, NULL, OPTION_ROLE_DIR},
 	{"foreground", no_argument, NULL, OPTION_FOREGROUND},
 	{"role", required_argument, NULL, OPTION_ROLE},
 	{"worker", required_argument, NULL, OPTION_WORKER},
@@ -59,6 +63,7 @@ int options_parse(int argc, char **argv, struct options *ret_options)
 		case OPTION_CONFIG: options.config = optarg; break;
 		case OPTION_STATE: options.state_dir = optarg; break;
 		case OPTION_RUNTIME: options.runtime_dir = optarg; break;
+		case OPTION_ROLE_DIR: options.role_dir = optarg; break;
 		case OPTION_FOREGROUND: options.foreground = true; break;
 		case OPTION_ROLE: options.role = optarg; break;
 		case OPTION_WORKER: options.worker = (unsigned)strtoul(optarg, NULL, 10); break;

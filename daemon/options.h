@@ -8,6 +8,7 @@ struct options {
 	const char *state_dir;   /* /var/lib/edged */
 	const char *runtime_dir; /* /run/edged */
 	bool foreground;
+	const char *role_dir;    /* of the sockets that start the roles; NULL: main starts them itself */
 	const char *role;        /* NULL: main */
 	unsigned worker, workers;
 	bool expire_pending;     /* one-shot: go back when a confirmation is overdue */

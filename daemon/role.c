@@ -1,8 +1,11 @@
-/* Starting, watching and restarting the unprivileged roles. Owns their sockets
- * and process ids; knows no message but READY and LOG. */
+/* Starting, watching and restarting the unprivileged roles, as children of main
+ * or by the service manager. Owns their sockets and process ids; knows no
+ * message but READY and LOG. */
 #include "role.h"
 
 #include "log.h"
+#include "notify.h"
+#include "role_unit.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -44,6 +47,7 @@ struct child {
 
 struct roles {
 	struct event_base *base;
+	const char *units; /* NULL: they are processes of ours */
 	struct role_events events;
 	struct event *sigchld;
 	struct child *children;
@@ -117,8 +121,29 @@ static void become(const struct child *child, int socket)
 
 static void on_message(evutil_socket_t fd, short what, void *context);
 
+static int listen_to(struct child *child, int socket)
+{
+	child->socket = socket;
+	child->ready = false;
+	child->read = event_new(child->roles->base, socket, EV_READ | EV_PERSIST, on_message, child);
+	return child->read && event_add(child->read, NULL) == 0 ? 0 : -ENOMEM;
+}
+
+static int start_unit(struct child *child)
+{
+	int socket, r = role_unit_connect(child->roles->units, role_names[child->role], child->index, &socket);
+	if (r < 0)
+		return r;
+	/* What is open in a worker outlives main: the next one finds it here. */
+	if (child->role == ROLE_PROXY)
+		notify_store_worker(socket);
+	return listen_to(child, socket);
+}
+
 static int start_child(struct child *child)
 {
+	if (child->roles->units)
+		return start_unit(child);
 	int pair[2];
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
 		return -errno;
@@ -133,10 +158,7 @@ static int start_child(struct child *child)
 		become(child, pair[1]);
 	close(pair[1]);
 	child->pid = pid;
-	child->socket = pair[0];
-	child->ready = false;
-	child->read = event_new(child->roles->base, pair[0], EV_READ | EV_PERSIST, on_message, child);
-	return child->read && event_add(child->read, NULL) == 0 ? 0 : -ENOMEM;
+	return listen_to(child, pair[0]);
 }
 
 static void drop_socket(struct child *child)
@@ -170,6 +192,27 @@ static void on_again(evutil_socket_t fd, short what, void *context)
 	}
 }
 
+/* Of a child, SIGCHLD tells; a unit's process ends with its connection, or at least has no other. */
+static void lost(struct child *child)
+{
+	drop_socket(child);
+	if (!child->roles->units)
+		return;
+	log_warning("role", "%s %u (pid %d) is gone: starting it again", role_names[child->role], child->index,
+		    (int)child->pid);
+	child->pid = 0;
+	child->restarts++;
+	schedule(child);
+}
+
+static void end_child(struct child *child)
+{
+	if (child->roles->units)
+		lost(child);
+	else if (child->pid > 0)
+		kill(child->pid, SIGKILL);
+}
+
 static void on_message(evutil_socket_t fd, short what, void *context)
 {
 	(void)what;
@@ -185,11 +228,13 @@ static void on_message(evutil_socket_t fd, short what, void *context)
 			if (r < 0 && r != -ECONNRESET)
 				log_error("role", "%s %u sent what is no message (%s): it is ended",
 					  role_names[child->role], child->index, strerror(-r));
-			if (r < 0 && child->pid > 0)
-				kill(child->pid, SIGKILL);
-			drop_socket(child);
+			if (r < 0 && !child->roles->units)
+				end_child(child);
+			lost(child);
 			return;
 		}
+		if (child->roles->units)
+			child->pid = msg.sender;
 		if (msg.type == MSG_READY) {
 			child->ready = true;
 			child->wait_ms = RESTART_FIRST_MS;
@@ -250,6 +295,21 @@ static int find_users(struct roles *roles)
 	return 0;
 }
 
+/* What starting them here takes. */
+static int prepare_children(struct roles *roles)
+{
+	/* The program as it is now: an upgrade that replaces the file must not mix versions. */
+	int executable = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	roles->executable = fcntl(executable, F_DUPFD_CLOEXEC, MSG_FD + 2);
+	if (executable >= 0)
+		close(executable);
+	int r = roles->executable < 0 ? -errno : find_users(roles);
+	if (r < 0)
+		return r;
+	roles->sigchld = evsignal_new(roles->base, SIGCHLD, on_sigchld, roles);
+	return roles->sigchld && event_add(roles->sigchld, NULL) == 0 ? 0 : -ENOMEM;
+}
+
 static void add_child(struct roles *roles, enum role role, unsigned index)
 {
 	struct child *child = &roles->children[roles->count++];
@@ -258,29 +318,21 @@ static void add_child(struct roles *roles, enum role role, unsigned index)
 	child->again = evtimer_new(roles->base, on_again, child);
 }
 
-int roles_start(struct event_base *base, unsigned workers, const struct role_events *events, struct roles **ret_roles)
+int roles_start(struct event_base *base, unsigned workers, const char *units, const struct role_events *events,
+		struct roles **ret_roles)
 {
 	struct roles *roles = calloc(1, sizeof(*roles));
 	if (!roles)
 		return -ENOMEM;
 	roles->executable = -1;
 	roles->base = base;
+	roles->units = units;
 	roles->events = *events;
 	roles->workers = workers;
 	roles->children = calloc(workers + 3, sizeof(*roles->children));
-	/* The program as it is now: an upgrade that replaces the file must not mix versions. */
-	int executable = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-	roles->executable = fcntl(executable, F_DUPFD_CLOEXEC, MSG_FD + 2);
-	if (executable >= 0)
-		close(executable);
-	int r = !roles->children ? -ENOMEM : roles->executable < 0 ? -errno : find_users(roles);
+	int r = !roles->children ? -ENOMEM : units ? 0 : prepare_children(roles);
 	if (r < 0)
 		goto fail;
-	roles->sigchld = evsignal_new(base, SIGCHLD, on_sigchld, roles);
-	if (!roles->sigchld || event_add(roles->sigchld, NULL) < 0) {
-		r = -ENOMEM;
-		goto fail;
-	}
 	add_child(roles, ROLE_API, 0);
 	add_child(roles, ROLE_PROBER, 0);
 	add_child(roles, ROLE_WATCH, 0);
@@ -318,7 +370,7 @@ int roles_send(struct roles *roles, enum role role, unsigned index, enum msg_typ
 	}
 	if (r == -EAGAIN) {
 		log_error("role", "%s %u does not read its messages: it is ended", role_names[role], index);
-		kill(child->pid, SIGKILL);
+		end_child(child);
 	}
 	return r;
 }
@@ -336,9 +388,9 @@ size_t roles_list(const struct roles *roles, struct role_info *ret_list, size_t 
 		ret_list[count++] = (struct role_info){.role = child->role,
 						       .index = child->index,
 						       .pid = child->pid,
-						       .state = child->ready ? "running"
-								: child->pid ? "starting"
-									     : "restarting",
+						       .state = child->ready          ? "running"
+								: child->socket >= 0 ? "starting"
+										     : "restarting",
 						       .restarts = child->restarts};
 	}
 	return count;

@@ -1,5 +1,6 @@
-/* Roles: main starts the others as `edged --role NAME`, each as an unprivileged
- * user with a SOCK_SEQPACKET at MSG_FD, and starts them again when they die. */
+/* Roles: the others are `edged --role NAME`, each an unprivileged user's process
+ * with a SOCK_SEQPACKET at MSG_FD, and are started again when they die: by main
+ * itself, or, where it has no right to, by the service manager's sockets. */
 #pragma once
 
 #include "msg.h"
@@ -18,7 +19,7 @@ extern const char *const role_names[ROLE_KINDS]; /* "proxy", "prober", "api", "w
 struct role_info {
 	enum role role;
 	unsigned index;
-	pid_t pid; /* 0: not running */
+	pid_t pid; /* 0: not running, or (of a unit) nothing heard of it yet */
 	const char *state; /* "running", "starting", "restarting" */
 	uint64_t restarts;
 };
@@ -31,9 +32,11 @@ struct role_events {
 	void *context;
 };
 
-/* The API, the prober, the watcher and one proxy worker per core. 0 or -errno; a user that
- * does not exist is -ENOENT (logged with what to do). */
-int roles_start(struct event_base *base, unsigned workers, const struct role_events *events, struct roles **ret_roles);
+/* The API, the prober, the watcher and one proxy worker per core. units: the folder of the sockets that start them
+ * (role_unit.h; not copied), or NULL: they are started here. 0 or -errno; a user that does not exist is -ENOENT (logged
+ * with what to do). */
+int roles_start(struct event_base *base, unsigned workers, const char *units, const struct role_events *events,
+		struct roles **ret_roles);
 /* As msg_send; -ENOTCONN while the role is not running. */
 int roles_send(struct roles *roles, enum role role, unsigned index, enum msg_type type, uint32_t id,
 	       const struct wire_writer *payload, const int *fds, size_t fd_count);

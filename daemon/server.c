@@ -162,7 +162,8 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 	if (pressure_look(server->pressure, server->kernel, engine_model(server->engine), server->runtime,
 			  server_now()) > 0)
 		server_refresh_soon(server);
-	takeover_write(server->options.runtime_dir, server->roles);
+	if (!server->options.role_dir)
+		takeover_write(server->options.runtime_dir, server->roles);
 }
 
 static void on_ready(void *context, enum role role, unsigned index)
@@ -175,7 +176,7 @@ static void on_ready(void *context, enum role role, unsigned index)
 	if (role == ROLE_WATCH)
 		return tunnel_watch_ask(server);
 	push_to(server->push, server->roles, role, index);
-	if (role == ROLE_PROXY)
+	if (role == ROLE_PROXY && !server->options.role_dir)
 		takeover_write(server->options.runtime_dir, server->roles);
 }
 
@@ -216,7 +217,7 @@ static void on_role_message(void *context, enum role role, unsigned index, struc
 		tunnel_watch_resolved(server, msg);
 	} else if (role == ROLE_PROXY && msg->type == MSG_PROXY_APPLIED) {
 		if (server->outgoing_workers)
-			takeover_finish(server->options.runtime_dir);
+			takeover_finish(server->options.runtime_dir, &server->former);
 		server->outgoing_workers = false;
 	} else if (msg->type != MSG_PROXY_APPLIED) {
 		log_error("role", "%s %u sent message %d, which is not its to send: ignored", role_names[role], index,
@@ -291,7 +292,7 @@ static int make_events(struct server *server)
 
 static int open_kernel(struct server *server)
 {
-	int owner = notify_take_owner();
+	int owner = notify_take_stored(takeover_inherit, &server->former);
 	int r = kernel_open(owner, &server->kernel);
 	if (r < 0) {
 		log_error("kernel", "cannot speak to nftables: %s (edged needs CAP_NET_ADMIN and the nf_tables module)",
@@ -366,7 +367,7 @@ static int start(struct server *server)
 	apply_boot(server);
 	notify_store_owner(kernel_owner_fd(server->kernel));
 	struct role_events events = {.ready = on_ready, .message = on_role_message, .context = server};
-	r = roles_start(server->base, workers, &events, &server->roles);
+	r = roles_start(server->base, workers, server->options.role_dir, &events, &server->roles);
 	if (r < 0)
 		return r;
 	front_apply(server->front, engine_model(server->engine), server->options.config, server->roles);

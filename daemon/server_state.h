@@ -10,6 +10,7 @@
 #include "push.h"
 #include "role.h"
 #include "runtime.h"
+#include "takeover.h"
 #include "tunnels.h"
 
 #include <event2/event.h>
@@ -52,6 +53,7 @@ struct server {
 	uint64_t repairs;
 	unsigned ticks; /* seconds that the loop has run, more or less */
 	bool outgoing_workers;   /* a former main's workers still accept */
+	struct takeover former;  /* the sockets of those that are units */
 	bool health_unsaved;     /* to be written with the next refresh */
 	int runtime_unsaved;     /* errno of the last try to write health, drains and bans to disk, or 0 */
 	bool closed;             /* nothing valid to run: default deny only */

@@ -3,6 +3,7 @@
 #include "takeover.h"
 
 #include "log.h"
+#include "notify.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MOST 256
+#define MOST TAKEOVER_MOST
 
 /* 0 when there is no such process. */
 static unsigned long long start_time(pid_t pid)
@@ -79,9 +80,32 @@ void takeover_write(const char *runtime_dir, const struct roles *roles)
 		log_warning("takeover", "cannot write \"%s\": %s", path, strerror(errno));
 }
 
-void takeover_finish(const char *runtime_dir)
+void takeover_inherit(void *context, int fd)
+{
+	struct takeover *takeover = context;
+	if (takeover->count < TAKEOVER_MOST)
+		takeover->sockets[takeover->count++] = fd;
+	else
+		close(fd);
+}
+
+static void finish_units(struct takeover *takeover)
+{
+	for (size_t i = 0; i < takeover->count; i++) {
+		(void)msg_send(takeover->sockets[i], MSG_STOP, 0, NULL, NULL, 0);
+		close(takeover->sockets[i]);
+	}
+	if (takeover->count)
+		log_info("takeover", "%zu workers of the former edged serve their open connections and end",
+			 takeover->count);
+	takeover->count = 0;
+	notify_forget_workers();
+}
+
+void takeover_finish(const char *runtime_dir, struct takeover *takeover)
 {
 	char path[512], line[64];
+	finish_units(takeover);
 	if (path_of(runtime_dir, "workers.old", path, sizeof(path)) < 0)
 		return;
 	FILE *file = fopen(path, "re");

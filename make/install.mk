@@ -1,7 +1,7 @@
 # make install DESTDIR=...: what the package holds, but for its maintainer scripts. Asks for nothing, starts nothing.
 PREFIX ?= /usr
 UNITDIR ?= $(PREFIX)/lib/systemd/system
-INSTALL_UNITS := $(wildcard image/systemd/*.service image/systemd/*.timer)
+INSTALL_UNITS := $(wildcard image/systemd/*.service image/systemd/*.socket image/systemd/*.timer)
 COMPLETIONS := $(BUILD)/completions
 
 completions: $(BUILD)/edgectl

@@ -6,6 +6,7 @@
 #include "header.h"
 
 #include "../log.h"
+#include "../store.h"
 #include "header_pins.h"
 #include "sysctl.h"
 
@@ -13,6 +14,7 @@
 #include <bpf/libbpf.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <header.skel.h>
 #include <limits.h>
 #include <linux/magic.h>
@@ -75,9 +77,34 @@ static int mount_folder(const char *runtime_dir, const char *folder)
 		return -errno;
 	if (is_bpffs(folder))
 		return 0;
-	if (mount("bpf", folder, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") < 0)
+	/* The runtime folder is main's: what is there under this name must not lead elsewhere. */
+	cleanup_fd int fd = open(folder, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	char target[32];
+	snprintf(target, sizeof(target), "/proc/self/fd/%d", fd);
+	if (fd < 0 || mount("bpf", target, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") < 0)
 		return -errno;
 	return 0;
+}
+
+/* Main need not be root: what is pinned belongs to whom the runtime folder belongs to. */
+static int give_away(const char *runtime_dir, const char *folder)
+{
+	struct stat owner;
+	if (stat(runtime_dir, &owner) < 0)
+		return -errno;
+	if (owner.st_uid == geteuid())
+		return 0;
+	cleanup_fd int fd = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	char path[PATH_MAX];
+	for (int i = 0; fd >= 0 && i < HEADER_PROGRAMS + HEADER_MAPS; i++) {
+		if (i < HEADER_PROGRAMS)
+			snprintf(path, sizeof(path), "%s", header_program_names[i]);
+		else
+			snprintf(path, sizeof(path), "%s" HEADER_MAP_SUFFIX, header_map_names[i - HEADER_PROGRAMS]);
+		if (fchownat(fd, path, owner.st_uid, owner.st_gid, AT_SYMLINK_NOFOLLOW) < 0)
+			return -errno;
+	}
+	return fd < 0 || fchown(fd, owner.st_uid, owner.st_gid) < 0 ? -errno : 0;
 }
 
 /* Twice what conntrack can hold: entries that are not yet swept are at most as many as live ones. */
@@ -237,6 +264,8 @@ int headers_load(const char *runtime_dir, uint32_t room)
 	}
 	struct header_bpf *object = header_bpf__open();
 	r = object ? load_into(folder, object, room ? room : room_for_flows()) : -errno;
+	if (r == 0)
+		r = give_away(runtime_dir, folder);
 	header_bpf__destroy(object);
 	if (r < 0)
 		log_error(LOG, "the header programs do not load on this kernel: %s", strerror(-r));
