@@ -29,6 +29,17 @@ static const struct option_spec flush_options[] = {
 	{.name = "yes", .required = true, .help = "yes, this machine shall filter and forward nothing any more"},
 	{0},
 };
+#define REBOOT {.name = "reboot", .help = "restart the machine at once"}
+static const struct option_spec image_reboot_options[] = {REBOOT, {0}};
+static const struct option_spec image_commit_options[] = {
+	{.name = "force", .help = "also when its health checks fail"},
+	{0},
+};
+static const struct option_spec image_check_options[] = {
+	{.name = "keys", .kind = VALUE_FILE, .value = "DIR", .names = NAMES_FILES,
+	 .help = "public keys, NAME.pem (default: those of this machine)"},
+	{0},
+};
 static const struct option_spec config_options[] = {
 	{.name = "revision", .kind = VALUE_NUMBER, .value = "N", .names = NAMES_REVISIONS,
 	 .help = "of this revision (default: the one in force)"},
@@ -145,6 +156,23 @@ const struct command commands[] = {
 	{.name = "flush", .run = cmd_flush, .summary = "Remove every rule and set of edged from the kernel",
 	 .details = "Nothing is filtered, forwarded or limited afterwards, until edgectl apply.",
 	 .options = flush_options},
+	{.name = "image status", .run = cmd_image_status, .summary = "Show the two slots: which runs, which boots next"},
+	{.name = "image install", .run = cmd_image_install, .summary = "Write a signed bundle into the other slot, to be tried",
+	 .details = "The signature and every byte of FILE are checked before the slot is touched. At the next boot the\n"
+		    "new slot is kept when edged's ruleset is in force and what answered now answers again, else, and\n"
+		    "after two boots that fail, the slot that runs now comes back by itself.",
+	 .options = image_reboot_options,
+	 .arguments = {{.name = "FILE", .kind = VALUE_FILE, .names = NAMES_FILES, .help = "the bundle"}}},
+	{.name = "image commit", .run = cmd_image_commit, .summary = "Keep the slot that runs, when its health checks pass",
+	 .details = "At each boot edged-image.service does so.",
+	 .options = image_commit_options},
+	{.name = "image rollback", .run = cmd_image_rollback, .summary = "Go back to the other slot at the next boot",
+	 .details = "Before the restart of an install, it takes the install back.",
+	 .options = image_reboot_options},
+	{.name = "image check", .run = cmd_image_check, .summary = "Check a bundle's signature and content, anywhere",
+	 .options = image_check_options,
+	 .arguments = {{.name = "FILE", .kind = VALUE_FILE, .names = NAMES_FILES, .help = "the bundle"}}},
+	{.name = "__image-boot", .run = cmd_image_boot, .hidden = true, .summary = "Settle this boot"},
 	{.name = "completion", .run = cmd_completion, .summary = "Print the script that completes edgectl's command lines",
 	 .details = "  source <(edgectl completion bash)",
 	 .arguments = {{.name = "SHELL", .kind = VALUE_WORD, .words = shells, .help = "bash, zsh or fish"}}},
