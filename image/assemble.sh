@@ -1,7 +1,8 @@
 #!/bin/sh
-# Runs in the tools' root, on /image: file system, hash tree, initial ram disk, boot loaders, disk.
+# Runs in the tools' root, on /image, as assemble.sh VERSION: file system, hash tree, initial ram disk, boot loaders, disk.
 # Every identifier is derived, no clock and no random number is used: the same root gives the same image.
 set -eu
+version=$1
 cd /image
 export LC_ALL=C TZ=UTC
 
@@ -42,50 +43,68 @@ blocks=$(($(stat -c %s slot/root) / 4096))
 veritysetup format --uuid="$(uuid verity)" --salt="$(uuid salt | tr -d -)" --data-blocks="$blocks" \
 	--hash-offset="$((blocks * 4096))" slot/root slot/root >verity.log
 hash=$(sed -n 's/^Root hash:[ \t]*//p' verity.log)
-printf 'set hash=%s\nset blocks=%s\n' "$hash" "$blocks" >slot/slot.cfg
 
-# The boot partition: read by BIOS and by UEFI.
-modules="part_gpt fat normal linux loadenv test serial terminal configfile echo"
+# What GRUB reads of a slot: a small FAT of its own. sums lets GRUB see a damaged kernel before it starts it.
+mkdir files
+mv slot/vmlinuz slot/initrd files/
+printf 'set hash=%s\nset blocks=%s\n' "$hash" "$blocks" >files/slot.cfg
+(cd files && sha256sum vmlinuz initrd slot.cfg >sums)
+touch -d "@$SOURCE_DATE_EPOCH" files/*
+export MTOOLS_SKIP_CHECK=1
+truncate -s "$(($(cat files/* | wc -c) / 1048576 + 4))M" slot/boot
+mkfs.vfat -F 16 -s 4 -i ed6ed002 -n EDGED-SLOT --invariant slot/boot >/dev/null
+mcopy -m -i slot/boot files/slot.cfg files/sums files/vmlinuz files/initrd ::
+
+# The boot partition: read by BIOS and by UEFI, and never written again.
+modules="part_gpt fat normal linux loadenv test serial terminal configfile echo regexp hashsum gcry_sha256 sleep reboot"
 grub-mkimage -O i386-pc -p '(,gpt2)/boot' -o core.img biosdisk $modules
 grub-mkimage -O x86_64-efi -p '(,gpt2)/boot' -o bootx64.efi $modules
 cp /usr/lib/grub/i386-pc/boot.img boot.img
-grub-editenv grubenv create
-grub-editenv grubenv set slot=a trial= left=
-esp_mb=96
+esp_mb=40
 truncate -s ${esp_mb}M esp
-mkfs.vfat -F 32 -s 8 -i ed6ed001 -n EDGED-BOOT --invariant esp >/dev/null
-touch -d "@$SOURCE_DATE_EPOCH" bootx64.efi boot/grub.cfg grubenv slot/*
-export MTOOLS_SKIP_CHECK=1
-mmd -i esp ::EFI ::EFI/BOOT ::boot ::boot/a ::boot/b
+mkfs.vfat -F 32 -s 1 -i ed6ed001 -n EDGED-BOOT --invariant esp >/dev/null
+touch -d "@$SOURCE_DATE_EPOCH" bootx64.efi boot/grub.cfg
+mmd -i esp ::EFI ::EFI/BOOT ::boot
 mcopy -m -i esp bootx64.efi ::EFI/BOOT/BOOTX64.EFI
-mcopy -m -i esp boot/grub.cfg grubenv ::boot/
-mcopy -m -i esp slot/vmlinuz slot/initrd slot/slot.cfg ::boot/a/
-# A second slot that is the first one's copy would only cost space: it is empty until an image is installed.
+mcopy -m -i esp boot/grub.cfg ::boot/
+# See docs/image.md. A second slot that is the first one's copy would only cost space: it is empty until an install.
+# The boot state is the first cluster of a FAT, which GRUB can write to; edgectl finds it at 4096 bytes.
+grub-editenv grubenv create
+grub-editenv grubenv set slot=a trial= left=2 state_a=good state_b=empty "version_a=$version" version_b=
+touch -d "@$SOURCE_DATE_EPOCH" grubenv
+truncate -s 1M state
+mkfs.vfat -a -F 12 -s 2 -R 4 -f 1 -r 16 -i ed6ed003 -n EDGED-STATE --invariant state >/dev/null
+mcopy -m -i state grubenv ::
+dd if=state bs=4096 skip=1 count=1 status=none | head -c 1024 | cmp - grubenv
 
-# The disk. Sizes in MiB: boot loader 1, boot partition, two roots, data to the end.
+# The disk, sizes in MiB.
+boot_mb=64
 root_mb=400
 disk_mb=2048
-truncate -s ${disk_mb}M disk
-boot_at=4096
-root_a_at=$((boot_at + esp_mb * 2048))
-root_b_at=$((root_a_at + root_mb * 2048))
-data_at=$((root_b_at + root_mb * 2048))
-data_size=$(((disk_mb - 4) * 2048 - data_at))
+at=2048
+parts=
+place() { # NAME MIB TYPE: the next partition; sets NAME_at, in sectors
+	name=$(echo "$1" | tr - _)
+	eval "${name}_at=$at"
+	parts="${parts}start=$at, size=$(($2 * 2048)), type=$3, uuid=$(uuid "$1"), name=$1
+"
+	at=$((at + $2 * 2048))
+}
 linux=0FC63DAF-8483-4772-8E79-3D69D8477DE4
-efi=C12A7328-F81F-11D2-BA4B-00A0C93EC93B
-bios=21686148-6449-6E6F-744E-656564454649
-sfdisk -q disk <<END
-label: gpt
-label-id: $(uuid disk)
-unit: sectors
-start=2048, size=2048, type=$bios, uuid=$(uuid bios), name=bios
-start=$boot_at, size=$((esp_mb * 2048)), type=$efi, uuid=$(uuid esp), name=boot
-start=$root_a_at, size=$((root_mb * 2048)), type=$linux, uuid=$(uuid root-a), name=root-a
-start=$root_b_at, size=$((root_mb * 2048)), type=$linux, uuid=$(uuid root-b), name=root-b
-start=$data_at, size=$data_size, type=$linux, uuid=$(uuid data), name=data
-END
+place bios 1 21686148-6449-6E6F-744E-656564454649
+place boot $esp_mb C12A7328-F81F-11D2-BA4B-00A0C93EC93B
+place state 1 $linux
+place boot-a $boot_mb $linux
+place boot-b $boot_mb $linux
+place root-a $root_mb $linux
+place root-b $root_mb $linux
+data_mb=$((disk_mb - 2 - at / 2048))
+place data $data_mb $linux
+truncate -s ${disk_mb}M disk
+printf 'label: gpt\nlabel-id: %s\nunit: sectors\n%s' "$(uuid disk)" "$parts" | sfdisk -q disk
+[ "$(stat -c %s slot/boot)" -le $((boot_mb * 1048576)) ] || { echo "the kernel does not fit its slot" >&2; exit 1; }
 [ "$(stat -c %s slot/root)" -le $((root_mb * 1048576)) ] || { echo "the root does not fit its slot" >&2; exit 1; }
-truncate -s $((data_size * 512)) data
+truncate -s ${data_mb}M data
 E2FSPROGS_FAKE_TIME=$SOURCE_DATE_EPOCH mke2fs -q -t ext4 -m 1 -L data -U "$(uuid data-fs)" \
 	-E "hash_seed=$(uuid hash),root_owner=0:0" data
 
@@ -108,8 +127,10 @@ bytes 2048 8 | dd of=boot.img bs=1 seek=92 conv=notrunc status=none
 printf '\220\220' | dd of=boot.img bs=1 seek=102 conv=notrunc status=none
 bytes 2049 8 | dd of=core.img bs=1 seek=500 conv=notrunc status=none
 dd if=boot.img of=disk bs=440 count=1 conv=notrunc status=none
-put core.img 2048
-put esp $boot_at
-put slot/root $root_a_at
-put data $data_at
+put core.img "$bios_at"
+put esp "$boot_at"
+put state "$state_at"
+put slot/boot "$boot_a_at"
+put slot/root "$root_a_at"
+put data "$data_at"
 qemu-img convert -c -f raw -O qcow2 -o compression_type=zstd,cluster_size=256k disk image.qcow2

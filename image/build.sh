@@ -1,6 +1,7 @@
 #!/bin/sh
-# Builds the image: build.sh VERSION EDGED-DEB. The result is build/image/edged-VERSION.qcow2, and build/image/slot: what
-# one of its two slots holds.
+# Builds the image: build.sh VERSION EDGED-DEB [PUBLIC-KEY.pem...]. The result is build/image/edged-VERSION.qcow2, and
+# edged-VERSION.bundle, unsigned: what one of its two slots holds, for machines that have an older one (docs/image.md).
+# Bundles that are signed for one of the keys can be installed on it.
 # Tools come from a small Debian 13 in build/image/tools, so that the result does not depend on this machine's release.
 # No loop device, no mount of a file system that was made here; the same input gives the same bytes.
 set -eu
@@ -8,6 +9,7 @@ cd "$(dirname "$0")/.."
 
 version=$1
 deb=$2
+shift 2
 folder=build/image
 work=$folder/work
 tools=$folder/tools
@@ -51,16 +53,23 @@ mmdebstrap --mode=root --variant=essential --quiet --include="${include%,}" \
 	--customize-hook="cp '$deb' \"\$1/tmp/edged.deb\" && chroot \"\$1\" dpkg -i /tmp/edged.deb && rm -f \"\$1\"/tmp/*.deb" \
 	--customize-hook="sh image/customize.sh \"\$1\"" \
 	$suite "$work/root" "$folder/$suite.sources"
+mkdir -p "$work/root/usr/share/edged/image-keys"
+for key; do
+	# Read as a public key, so that a private one never gets in by mistake.
+	openssl pkey -pubin -in "$key" -pubout -out "$work/root/usr/share/edged/image-keys/$(basename "$key" .pem).pem"
+done
+find "$work/root/usr/share/edged" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 
 cp -a image/initrd image/boot "$work/"
 cp image/assemble.sh "$work/"
 mkdir -p "$tools/image"
 unshare --mount --fork sh -c "mount --bind '$work' '$tools/image' && mount -t proc proc '$tools/proc' &&
-	exec chroot '$tools' sh /image/assemble.sh" </dev/null
+	exec chroot '$tools' sh /image/assemble.sh '$version'" </dev/null
 mv "$work/image.qcow2" "$folder/edged-$version.qcow2"
 rm -rf "$folder/slot"
 mv "$work/slot" "$folder/slot"
+image/bundle.sh "$folder/edged-$version.bundle" "$version" "$folder/slot/boot" "$folder/slot/root"
 cp "$work/root/var/lib/dpkg/status" "$folder/packages"
 rm -rf "$work"
-ls -l "$folder/edged-$version.qcow2"
-sha256sum "$folder/edged-$version.qcow2"
+ls -l "$folder/edged-$version".*
+sha256sum "$folder/edged-$version".*

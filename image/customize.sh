@@ -4,7 +4,8 @@ set -eu
 root=$1
 
 cp -a "$(dirname "$0")/root/." "$root/"
-chown -R 0:0 "$root/etc/ssh/sshd_config.d" "$root/etc/systemd" "$root/etc/cloud/cloud.cfg.d" "$root/usr/lib/edged" \
+chown -R 0:0 "$root/etc/ssh/sshd_config.d" "$root/etc/systemd" "$root/etc/cloud/cloud.cfg.d" "$root/etc/doas.conf" \
+	"$root/usr/lib/edged" \
 	"$root/usr/lib/systemd/network" "$root/usr/lib/systemd/system"
 chroot "$root" useradd --uid 1000 --create-home --shell /bin/bash --groups edge edge-admin
 chroot "$root" usermod --lock root
@@ -30,7 +31,7 @@ for generator in systemd-ssh-generator systemd-gpt-auto-generator systemd-tpm2-g
 	ln -sf /dev/null "$root/etc/systemd/system-generators/$generator"
 done
 mkdir -p "$root/etc/systemd/system/multi-user.target.wants"
-for unit in edged-provision edged-ssh-keys systemd-networkd systemd-resolved ssh; do
+for unit in edged-provision edged-ssh-keys edged-image edged-grow systemd-networkd systemd-resolved ssh; do
 	ln -sf "/usr/lib/systemd/system/$unit.service" "$root/etc/systemd/system/multi-user.target.wants/$unit.service"
 done
 ln -sf ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"

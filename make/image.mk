@@ -1,7 +1,8 @@
-# The image: build/image/edged-VERSION.qcow2, a Debian 13 with its cloud kernel. See docs/operations.md.
+# The image: build/image/edged-VERSION.qcow2, a Debian 13 with its cloud kernel, and edged-VERSION.bundle, which image/sign.sh
+# signs. IMAGE_KEYS='a.pem ...': public keys whose bundles it installs. See docs/operations.md and docs/image.md.
 image: deps-image
 	@$(MAKE) --no-print-directory SUITE=trixie deb
-	@image/build.sh '$(VERSION)' build/deb/trixie/edged_*.deb
+	@image/build.sh '$(VERSION)' build/deb/trixie/edged_*.deb $(IMAGE_KEYS)
 
 deps-image: deps-deb
 .PHONY: image deps-image
