@@ -1,5 +1,5 @@
 # Benchmarks: tables, not timed tests. ROUNDS=n for more or fewer rounds.
-bench: bench-planes bench-forwarder bench-apply
+bench: bench-planes bench-forwarder bench-apply bench-flood
 
 bench-forwarder: deps
 	@$(MAKE) --no-print-directory --silent -j$$(nproc) tools
@@ -12,4 +12,7 @@ bench-planes: deps
 bench-apply: deps
 	@$(MAKE) --no-print-directory --silent -j$$(nproc) all
 	@/usr/bin/python3 -B tests/bench/apply.py $(ROUNDS)
-.PHONY: bench bench-planes bench-forwarder bench-apply
+bench-flood: deps
+	@$(MAKE) --no-print-directory --silent -j$$(nproc) all tools
+	@/usr/bin/python3 -B tests/bench/flood.py
+.PHONY: bench bench-flood bench-planes bench-forwarder bench-apply

@@ -1,5 +1,6 @@
-/* The part of the expression codec that clamps the segment size of TCP: what
- * `tcp option maxseg size set rt mtu` is made of. The kernel never raises one. */
+/* The part of the expression codec that is about options of TCP: what clamps
+ * the segment size (`tcp option maxseg size set rt mtu`; the kernel never raises
+ * one), and what takes an option out (`reset tcp option timestamp`). */
 #include "nft_expr_codec.h"
 
 #include <errno.h>
@@ -63,9 +64,30 @@ static int put_set_mss(const struct expr *expr, struct nftnl_expr *to)
 	return 0;
 }
 
-static int get_set_mss(const struct nftnl_expr *from, struct arena *arena, struct expr *to)
+/* With neither register the kernel takes the option out; offset, length and flags must not be there. */
+static int put_strip_option(const struct expr *expr, struct nftnl_expr *to)
+{
+	nftnl_expr_set_u8(to, NFTNL_EXPR_EXTHDR_TYPE, expr->option.kind);
+	nftnl_expr_set_u32(to, NFTNL_EXPR_EXTHDR_OP, NFT_EXTHDR_OP_TCPOPT);
+	return 0;
+}
+
+static int get_strip_option(const struct nftnl_expr *from, struct arena *arena, struct expr *to)
 {
 	(void)arena;
+	if (nftnl_expr_is_set(from, NFTNL_EXPR_EXTHDR_DREG) || !nftnl_expr_is_set(from, NFTNL_EXPR_EXTHDR_TYPE) ||
+	    codec_get_u32(from, NFTNL_EXPR_EXTHDR_OP) != NFT_EXTHDR_OP_TCPOPT)
+		return -ENOTSUP;
+	to->kind = EXPR_STRIP_OPTION;
+	to->option.kind = nftnl_expr_get_u8(from, NFTNL_EXPR_EXTHDR_TYPE);
+	return 0;
+}
+
+/* Both are "exthdr": one with a register, one without. */
+static int get_set_mss(const struct nftnl_expr *from, struct arena *arena, struct expr *to)
+{
+	if (!nftnl_expr_is_set(from, NFTNL_EXPR_EXTHDR_SREG))
+		return get_strip_option(from, arena, to);
 	if (!codec_get_register(from, NFTNL_EXPR_EXTHDR_SREG, &to->mss.reg) ||
 	    !nftnl_expr_is_set(from, NFTNL_EXPR_EXTHDR_TYPE) ||
 	    nftnl_expr_get_u8(from, NFTNL_EXPR_EXTHDR_TYPE) != OPTION_MSS ||
@@ -79,3 +101,4 @@ static int get_set_mss(const struct nftnl_expr *from, struct arena *arena, struc
 const struct codec codec_route_mss = {"rt", put_route_mss, get_route_mss};
 const struct codec codec_network16 = {"byteorder", put_network16, get_network16};
 const struct codec codec_set_mss = {"exthdr", put_set_mss, get_set_mss};
+const struct codec codec_strip_option = {"exthdr", put_strip_option, get_strip_option};

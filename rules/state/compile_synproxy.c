@@ -204,6 +204,15 @@ void compile_synproxy_output(struct build *b)
 	match_addrtype(b, FIB_SADDR, COMPARE_NE, FIB_TYPE_LOCAL);
 	match_addrtype(b, FIB_DADDR, COMPARE_EQ, FIB_TYPE_LOCAL);
 	rule_verdict(b, output, VERDICT_GOTO, "proven", no_origin, "a client that synproxy has seen complete");
+	/* And the ACK with which it ends the handshake. The kernel shifts the time stamp echoed there, which is the node's
+	 * already; Linux 6.15 and later answers a wrong one, and waits. Without the option it is taken as it is. */
+	match_l4proto(b, PROTO_TCP);
+	match_ct_state(b, CT_STATE_ESTABLISHED);
+	match_mark(b, MARK_FORWARD, MARK_FORWARD);
+	build_expr(b, EXPR_CT)->ct.key = CT_DIRECTION;
+	build_expr(b, EXPR_CMP)->cmp.length = 1;
+	build_expr(b, EXPR_STRIP_OPTION)->option.kind = TCP_OPTION_TIMESTAMP;
+	rule_end(b, output, no_origin, "synproxy's own ACK to the node");
 
 	struct chain_build *nat = build_base_chain(b, "output-nat", CHAIN_NAT, HOOK_OUTPUT, PRIORITY_DNAT, false);
 	match_mark(b, MARK_FORWARD | MARK_PROXY, MARK_FORWARD);

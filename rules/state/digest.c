@@ -158,6 +158,9 @@ static void mix_expr(uint64_t *hash, const struct expr *expr)
 	case EXPR_SET_MSS:
 		mix(hash, expr->mss.reg);
 		break;
+	case EXPR_STRIP_OPTION:
+		mix(hash, expr->option.kind);
+		break;
 	case EXPR_SYNPROXY:
 		mix(hash, pack(expr->synproxy.mss, expr->synproxy.wscale, expr->synproxy.timestamp,
 			       expr->synproxy.sack, 0));

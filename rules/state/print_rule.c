@@ -361,10 +361,21 @@ static void print_verdict(struct text *out, enum verdict_kind kind, const char *
 		text_add(out, " %s", chain ? chain : "");
 }
 
-static void print_mss(struct printer *printer, const struct expr *expr)
+static void print_strip(struct printer *printer, const struct expr *expr)
+{
+	begin(printer);
+	if (expr->option.kind == TCP_OPTION_TIMESTAMP)
+		text_add(printer->out, "reset tcp option timestamp");
+	else
+		text_add(printer->out, "reset tcp option %u", expr->option.kind);
+}
+
+static void print_option(struct printer *printer, const struct expr *expr)
 {
 	if (expr->kind == EXPR_ROUTE_MSS)
 		load(printer, expr->mss.reg, "rt mtu", VALUE_INTEGER, 2);
+	if (expr->kind == EXPR_STRIP_OPTION)
+		print_strip(printer, expr);
 	if (expr->kind != EXPR_SET_MSS)
 		return;
 	begin(printer);
@@ -438,8 +449,8 @@ static void print_expr(struct printer *printer, const struct expr *expr)
 	case EXPR_NAT ... EXPR_MASQUERADE:
 		print_nat(printer, expr);
 		break;
-	case EXPR_ROUTE_MSS ... EXPR_SET_MSS:
-		print_mss(printer, expr);
+	case EXPR_ROUTE_MSS ... EXPR_STRIP_OPTION:
+		print_option(printer, expr);
 		break;
 	case EXPR_REJECT ... EXPR_SYNPROXY:
 		print_answer(printer, expr);

@@ -139,6 +139,13 @@ static bool nat_equal(const struct expr *a, const struct expr *b)
 	       a->nat.addr_reg == b->nat.addr_reg && (!a->nat.has_port || a->nat.port_reg == b->nat.port_reg);
 }
 
+static bool range_equal(const struct expr *a, const struct expr *b)
+{
+	return a->range.invert == b->range.invert && a->range.reg == b->range.reg && a->range.length == b->range.length &&
+	       data_equal(a->range.first, b->range.first, a->range.length) &&
+	       data_equal(a->range.last, b->range.last, a->range.length);
+}
+
 bool expr_equal(const struct expr *a, const struct expr *b)
 {
 	if (a->kind != b->kind)
@@ -159,9 +166,7 @@ bool expr_equal(const struct expr *a, const struct expr *b)
 		return a->cmp.op == b->cmp.op && a->cmp.reg == b->cmp.reg && a->cmp.length == b->cmp.length &&
 		       data_equal(a->cmp.data, b->cmp.data, a->cmp.length);
 	case EXPR_RANGE:
-		return a->range.invert == b->range.invert && a->range.reg == b->range.reg &&
-		       a->range.length == b->range.length && data_equal(a->range.first, b->range.first, a->range.length) &&
-		       data_equal(a->range.last, b->range.last, a->range.length);
+		return range_equal(a, b);
 	case EXPR_LOOKUP:
 		return lookup_equal(a, b);
 	case EXPR_DYNSET:
@@ -192,6 +197,8 @@ bool expr_equal(const struct expr *a, const struct expr *b)
 		return a->reject.with == b->reject.with;
 	case EXPR_ROUTE_MSS ... EXPR_SET_MSS:
 		return a->mss.reg == b->mss.reg;
+	case EXPR_STRIP_OPTION:
+		return a->option.kind == b->option.kind;
 	case EXPR_SYNPROXY:
 		return synproxy_equal(a, b);
 	case EXPR_VERDICT:

@@ -54,6 +54,7 @@ enum expr_kind {
 	EXPR_ROUTE_MSS, /* reg = largest TCP segment that the routes of both directions take, two bytes, host order */
 	EXPR_NETWORK16, /* reg = the same two bytes in network order */
 	EXPR_SET_MSS,   /* the SYN's segment size = reg, if that is smaller */
+	EXPR_STRIP_OPTION, /* the TCP option becomes NOPs */
 	EXPR_VERDICT,   /* the rule's end */
 	EXPR_KINDS
 };
@@ -71,6 +72,8 @@ enum ct_key { CT_STATE, CT_STATUS, CT_MARK, CT_DIRECTION /* one byte: 0 original
 /* Bits of CT_STATUS. */
 #define CT_STATUS_SNAT 16u
 #define CT_STATUS_DNAT 32u
+
+#define TCP_OPTION_TIMESTAMP 8u /* RFC 7323 */
 
 enum fib_result { FIB_OIF, FIB_OIFNAME, FIB_ADDRTYPE };
 #define FIB_SADDR 1u
@@ -130,6 +133,7 @@ struct expr {
 		struct { enum reject_with with; } reject;
 		struct { uint16_t mss; uint8_t wscale; bool timestamp, sack; } synproxy; /* what is offered to clients */
 		struct { uint8_t reg; } mss; /* EXPR_ROUTE_MSS, EXPR_NETWORK16, EXPR_SET_MSS */
+		struct { uint8_t kind; } option; /* EXPR_STRIP_OPTION: IANA's number of it */
 		struct { enum verdict_kind kind; const char *chain; } verdict;
 	};
 };

@@ -1,6 +1,9 @@
 """SYN proxy: under a flood of SYNs real clients get in, and nodes see only handshakes that were completed."""
 import contextlib
+import ipaddress
 import os
+import socket
+import struct
 import threading
 import time
 
@@ -8,14 +11,16 @@ import pytest
 
 from harness import (CLIENT, CLIENT6, DROPPED, EDGE_WAN, EDGE_WAN6, FLOATING, NODES, OPEN, SCANNER, attempt, config,
                      connect, device_mac, fetch, flood, forward, leak_counter, readers, until)
-from harness.client import read_exactly
+from harness.client import read_exactly, read_line
 
+SIGNATURE, OTHER = bytes.fromhex("0d0a0d0a000d0a515549540a"), 31555
 ANYBODY = "198.18.128.1"  # the flood's first source; 60,000 follow
 DUAL = {"k8s-1": {"address": "192.0.2.11"}, "k8s-1-six": {"address": NODES["k8s-1"][1]}}
 POOLS = {"web": {"nodes": list(DUAL), "health": {"check": "none"}}}
 
 
 def protected(header="none", port=30099, synproxy="on", **more):
+    more = {key: value for key, value in more.items() if value is not None}
     return config(nodes=DUAL, pools=POOLS, forwards={"web": forward(443, port, header, synproxy=synproxy, **more)})
 
 
@@ -24,6 +29,25 @@ def syn_flood(net, seconds=20, rate=0):
     with flood(net.router, "cloud", device_mac(net.edge, "ens3"), ANYBODY, EDGE_WAN, "443", "tcp", seconds=seconds,
                spoof=60000, rate=rate) as process:
         yield process
+
+
+def listen(space, address):
+    with space.inside():
+        listener = socket.create_server((address, OTHER), family=socket.AF_INET6 if ":" in address else socket.AF_INET)
+    listener.settimeout(10)
+    return listener
+
+
+def header_of(sock):
+    """(version, client, port, server, port), and not a byte more."""
+    head = read_exactly(sock, 13)
+    if head[:12] == SIGNATURE:
+        family, length = struct.unpack("!BH", read_exactly(sock, 3))
+        body, size = read_exactly(sock, length), 16 if family == 0x21 else 4
+        return ("v2", str(ipaddress.ip_address(body[:size])), *struct.unpack_from("!H", body, 2 * size),
+                str(ipaddress.ip_address(body[size:2 * size])), *struct.unpack_from("!H", body, 2 * size + 2))
+    words = (head.decode() + read_line(sock)).split()
+    return ("v1", str(ipaddress.ip_address(words[2])), int(words[4]), str(ipaddress.ip_address(words[3])), int(words[5]))
 
 
 def echo(net, source, address, size=200000):
@@ -49,6 +73,43 @@ def test_a_handshake_is_answered_by_the_edge_first(net, start, via):
         assert seen() == 2
         assert readers.counter(net.edge, "syn-web")[0] == 2, "SYNs that were answered in the node's place"
         assert readers.counter(net.edge, "fwd-web")[0] == 2, "clients that were let in"
+
+
+def retransmissions(space):
+    with space.inside(), open("/proc/thread-self/net/snmp") as file:
+        head, values = [line.split() for line in file if line.startswith("Tcp:")]
+    return int(dict(zip(head, values))["RetransSegs"])
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("first", ["client", "server"])
+def test_header_programs_below_it(net, start, version, first):
+    """Each conversation is right, and nobody sends anything twice: neither header nor handshake had to wait for that."""
+    edged = start(protected(version, OTHER, via="kernel", proxy_tlvs=["crc32c"] if version == "v2" else None))
+    node, count = net.nodes["k8s-1"].space, 40
+    for clients in ("ipv4", "ipv6"):
+        edged.wait_plane("kernel", clients=clients)
+    before = retransmissions(node) + retransmissions(net.internet)
+    for source, address, server, at in ((CLIENT, FLOATING, EDGE_WAN, NODES["k8s-1"][0]),
+                                        (CLIENT6, EDGE_WAN6, EDGE_WAN6, NODES["k8s-1"][1])):
+        with contextlib.closing(listen(node, at)) as listener:
+            for _ in range(count):
+                with contextlib.closing(connect(net.internet, source, address, 443, timeout=10)) as client:
+                    if first == "client":
+                        client.sendall(b"hello")
+                    served, _ = listener.accept()
+                    with served:
+                        served.settimeout(10)
+                        assert header_of(served) == (version, source, client.getsockname()[1], server, 443)
+                        if first == "server":
+                            served.sendall(b"banner")
+                            assert read_exactly(client, 6) == b"banner"
+                            client.sendall(b"hello")
+                        assert read_exactly(served, 5) == b"hello"
+                        served.sendall(b"bye")
+                        assert read_exactly(client, 3) == b"bye"
+    assert readers.counter(net.edge, "syn-web")[0] == 2 * count
+    assert retransmissions(node) + retransmissions(net.internet) == before
 
 
 def test_the_ingress_learns_the_clients_address(net, start):

@@ -34,7 +34,7 @@ struct options {
 	int family;
 	uint8_t from[16], to[16];
 	uint32_t sources, first_port, last_port;
-	bool tcp;
+	bool tcp, shuffled; /* shuffled: sources and their ports in no order */
 	uint64_t count, seconds, rate;
 };
 
@@ -116,11 +116,20 @@ static size_t put_network(const struct options *options, uint64_t i, uint8_t *pa
 	return sizeof(header);
 }
 
+/* Of any two numbers that are near each other, two that are not (the finaliser of MurmurHash3). */
+static uint64_t scatter(uint64_t i)
+{
+	i = (i ^ i >> 33) * 0xff51afd7ed558ccdu;
+	i = (i ^ i >> 33) * 0xc4ceb9fe1a85ec53u;
+	return i ^ i >> 33;
+}
+
 static void make_frame(const struct options *options, const uint8_t *own_mac, uint64_t i, struct frame *ret_frame)
 {
 	uint32_t ports = options->last_port - options->first_port + 1, pseudo;
 	uint16_t target = htons((uint16_t)(options->first_port + i % ports));
-	uint16_t source = htons((uint16_t)(1024 + i / ports / options->sources % 64000));
+	uint64_t who = options->shuffled ? scatter(i) : i;
+	uint16_t source = htons((uint16_t)(1024 + (options->shuffled ? who >> 32 : i / ports / options->sources) % 64000));
 	uint16_t type = htons(options->family == AF_INET ? ETH_P_IP : ETH_P_IPV6);
 	size_t body = options->tcp ? sizeof(struct tcphdr) : sizeof(struct udphdr) + PAYLOAD;
 	uint8_t *at = ret_frame->data;
@@ -130,7 +139,7 @@ static void make_frame(const struct options *options, const uint8_t *own_mac, ui
 	memcpy(at + ETH_ALEN, own_mac, ETH_ALEN);
 	memcpy(at + 2 * ETH_ALEN, &type, 2);
 	at += ETH_HLEN;
-	at += put_network(options, i, at, body, &pseudo);
+	at += put_network(options, who, at, body, &pseudo);
 	if (options->tcp) {
 		struct tcphdr header = { .source = source, .dest = target, .seq = htonl((uint32_t)i * 2654435761u), .doff = 5,
 					 .syn = 1, .window = htons(64240) };
@@ -221,7 +230,8 @@ static int parse(int argc, char **argv, struct options *ret_options)
 	static const struct option names[] = {
 		{ "device", 1, NULL, 'd' }, { "mac", 1, NULL, 'm' }, { "from", 1, NULL, 'f' }, { "sources", 1, NULL, 'S' },
 		{ "to", 1, NULL, 't' }, { "ports", 1, NULL, 'p' }, { "protocol", 1, NULL, 'P' }, { "count", 1, NULL, 'c' },
-		{ "seconds", 1, NULL, 's' }, { "rate", 1, NULL, 'r' }, { NULL, 0, NULL, 0 },
+		{ "seconds", 1, NULL, 's' }, { "rate", 1, NULL, 'r' }, { "shuffled", 0, NULL, 'R' },
+		{ NULL, 0, NULL, 0 },
 	};
 	struct options options = { .sources = 1, .count = 1000000, .seconds = 60, .first_port = 9, .last_port = 9 };
 	const char *from = NULL, *to = NULL;
@@ -245,6 +255,7 @@ static int parse(int argc, char **argv, struct options *ret_options)
 		case 'P': options.tcp = !strcmp(optarg, "tcp"); break;
 		case 'c': options.count = strtoull(optarg, NULL, 10); break;
 		case 's': options.seconds = strtoull(optarg, NULL, 10); break;
+		case 'R': options.shuffled = true; break;
 		case 'r': options.rate = strtoull(optarg, NULL, 10); break;
 		default: return -EINVAL;
 		}
@@ -265,7 +276,7 @@ int main(int argc, char **argv)
 
 	if (parse(argc, argv, &options)) {
 		fprintf(stderr, "usage: flood --device D --mac TO --from ADDR [--sources N] --to ADDR --ports N[-M]\n"
-				"             [--protocol tcp|udp] [--count N] [--seconds N] [--rate N]\n");
+				"             [--protocol tcp|udp] [--count N] [--seconds N] [--rate N] [--shuffled]\n");
 		return 2;
 	}
 	sigaction(SIGTERM, &action, NULL);

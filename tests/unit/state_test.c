@@ -43,6 +43,7 @@ static const struct kind_case kind_cases[] = {
 	{EXPR_ROUTE_MSS, 1},
 	{EXPR_NETWORK16, 1},
 	{EXPR_SET_MSS, 1},
+	{EXPR_STRIP_OPTION, 1},
 	{EXPR_VERDICT, W},
 };
 

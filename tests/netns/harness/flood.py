@@ -16,14 +16,15 @@ def device_mac(space, device):
 
 @contextlib.contextmanager
 def flood(space, device, to_mac, source, target, ports, protocol="udp", count=10_000_000, seconds=600, spoof=1,
-          rate=0):
+          rate=0, shuffled=False):
     """Send from a device, as fast as it goes (or rate per second), until the block ends, count or seconds are over.
 
-    spoof: so many source addresses, from source on. Yields the process; .sent is there at the end.
+    spoof: so many source addresses, from source on; shuffled: in no order, and their ports too. Yields the process;
+    .sent is there at the end.
     """
     process = space.start(TOOL, "--device", device, "--mac", to_mac, "--from", source, "--sources", spoof, "--to", target,
                           "--ports", ports, "--protocol", protocol, "--count", count, "--seconds", seconds,
-                          "--rate", rate, stdout=subprocess.PIPE, text=True)
+                          "--rate", rate, *(["--shuffled"] if shuffled else []), stdout=subprocess.PIPE, text=True)
     try:
         yield process
     finally:
