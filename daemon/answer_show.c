@@ -12,12 +12,17 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <ifaddrs.h>
+#include <limits.h>
 #include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define ROLES_MOST 300
+#define REFUSED_LINES_MOST 16
 
 bool answer_ready(struct server *server, struct request *request)
 {
@@ -205,6 +210,30 @@ static json_t *status_tunnels(struct server *server)
 			 total ? tunnels_backend(server->tunnels) : NULL, "why", tunnel_watch_error(server));
 }
 
+/* What was refused before the revision in force took its place: CONFIG.refused.why, whose first line is that revision's
+ * number and whose others say why. The image writes it, when the configuration of its user-data is not valid. */
+static void status_refused(const struct server *server, json_t *warnings)
+{
+	char path[PATH_MAX], line[512];
+	int length = snprintf(path, sizeof(path), "%s.refused.why", server->options.config);
+	int fd = length > 0 && (size_t)length < sizeof(path)
+			 ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+			 : -1;
+	FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
+	if (!file) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	if (fgets(line, sizeof(line), file) && strtoul(line, NULL, 10) == server->revision)
+		for (int i = 0; i < REFUSED_LINES_MOST && fgets(line, sizeof(line), file); i++) {
+			line[strcspn(line, "\r\n")] = '\0';
+			/* NULL for what is no UTF-8: then it is left out. */
+			json_array_insert_new(warnings, (size_t)i, json_sprintf("refused: %s", line));
+		}
+	fclose(file);
+}
+
 void answer_status(struct server *server, struct request *request)
 {
 	struct show show = {.model = engine_model(server->engine), .run = runtime_view(server->runtime, server_now())};
@@ -223,6 +252,7 @@ void answer_status(struct server *server, struct request *request)
 						   strerror(server->runtime_unsaved), server->options.state_dir));
 	if (server->closed_why)
 		json_array_insert_new(warnings, 0, show_text(server->closed_why));
+	status_refused(server, warnings);
 	const struct state *desired = engine_desired(server->engine);
 	json_t *json = json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:b, s:I, s:b}, s:o, s:o, s:o, "
 				 "s:{s:i, s:i, s:i}}",

@@ -4,9 +4,11 @@ set -eu
 root=$1
 
 cp -a "$(dirname "$0")/root/." "$root/"
-chown -R 0:0 "$root/etc/ssh/sshd_config.d" "$root/etc/systemd" "$root/etc/cloud/cloud.cfg.d" "$root/etc/doas.conf" \
-	"$root/usr/lib/edged" \
-	"$root/usr/lib/systemd/network" "$root/usr/lib/systemd/system"
+# Whoever has checked this tree out, and with what umask.
+for path in $(cd "$(dirname "$0")/root" && find . ! -name . | sort); do
+	chown -h 0:0 "$root/$path"
+	chmod u=rwX,go=rX "$root/$path"
+done
 chroot "$root" useradd --uid 1000 --create-home --shell /bin/bash --groups edge edge-admin
 chroot "$root" usermod --lock root
 mkdir -p "$root/etc/ssh/keys" "$root/var/lib/cloud" "$root/data" "$root/boot" "$root/lower"
