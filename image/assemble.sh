@@ -22,7 +22,9 @@ cp "$(command -v busybox)" initrd-root/bin/busybox
 cp initrd/init initrd-root/init
 chmod 755 initrd-root/init
 : >initrd-root/modules/order
-for name in dm-verity sha256-ssse3 erofs overlay virtio_blk virtio_scsi sd_mod ahci; do
+# What a disk may hang on; the cloud kernel has only some of these.
+for name in dm-verity sha256-ssse3 erofs overlay virtio_blk virtio_scsi sd_mod ahci nvme \
+	megaraid_sas mpt3sas smartpqi hpsa aacraid vmd ata_piix; do
 	for line in $(grep "/$name\.ko[^:]*:" "root/usr/lib/modules/$release/modules.dep" | tr -d : | tr ' ' '\n' | tac); do
 		file=$(basename "$line" .xz)
 		grep -qx "$file" initrd-root/modules/order && continue

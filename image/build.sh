@@ -10,16 +10,21 @@ cd "$(dirname "$0")/.."
 version=$1
 deb=$2
 shift 2
-folder=build/image
+# KERNEL=full: Debian's whole kernel, with drivers for real machines, into build/image-full.
+case ${KERNEL:-cloud} in
+cloud) folder=build/image kernel=linux-image-cloud-amd64 ;;
+full) folder=build/image-full kernel=linux-image-amd64 ;;
+*) echo "KERNEL is cloud or full" >&2; exit 2 ;;
+esac
 work=$folder/work
-tools=$folder/tools
+tools=build/image/tools
 suite=trixie
 tool_packages="erofs-utils,cryptsetup-bin,dosfstools,mtools,fdisk,grub-pc-bin,grub-efi-amd64-bin,grub-common,qemu-utils"
 tool_packages="$tool_packages,e2fsprogs,gcc,libc6-dev,linux-libc-dev,busybox-static,cpio,zstd,xz-utils"
 
 SOURCE_DATE_EPOCH=$(git -c safe.directory='*' log -1 --format=%ct 2>/dev/null || stat -c %Y "$deb")
 export SOURCE_DATE_EPOCH
-mkdir -p "$folder"
+mkdir -p "$folder" "$(dirname "$tools")"
 image/suite.sh sources $suite >"$folder/$suite.sources"
 if [ "$tool_packages" != "$(cat "$tools/.complete" 2>/dev/null)" ]; then
 	rm -rf "$tools"
@@ -41,7 +46,7 @@ Description: says that the initial ram disk comes from elsewhere
 END
 dpkg-deb -Zxz -b "$work/stub" "$work/stub.deb" >/dev/null
 
-include=$(grep -v '^#' image/packages | tr '\n' ',')
+include=$kernel,$(grep -v '^#' image/packages | tr '\n' ',')
 include=$include$(dpkg-deb -f "$deb" Depends | tr ',' '\n' | sed 's/|.*//; s/(.*//; s/ //g' | tr '\n' ',')
 mmdebstrap --mode=root --variant=essential --quiet --include="${include%,}" \
 	--aptopt='Apt::Install-Recommends "false"' \
@@ -69,7 +74,7 @@ mv "$work/image.qcow2" "$folder/edged-$version.qcow2"
 rm -rf "$folder/slot"
 mv "$work/slot" "$folder/slot"
 image/bundle.sh "$folder/edged-$version.bundle" "$version" "$folder/slot/boot" "$folder/slot/root"
-cp "$work/root/var/lib/dpkg/status" "$folder/packages"
+python3 image/sbom.py "$work/root/var/lib/dpkg/status" "$version" $suite >"$folder/edged-$version.cdx.json"
 rm -rf "$work"
 ls -l "$folder/edged-$version".*
 sha256sum "$folder/edged-$version".*

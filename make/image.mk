@@ -1,8 +1,9 @@
 # The image: build/image/edged-VERSION.qcow2, a Debian 13 with its cloud kernel, and edged-VERSION.bundle, which image/sign.sh
-# signs. IMAGE_KEYS='a.pem ...': public keys whose bundles it installs. See docs/operations.md and docs/image.md.
+# signs. IMAGE_KEYS='a.pem ...': public keys whose bundles it installs. KERNEL=full: Debian's whole kernel, for real
+# machines, into build/image-full. edged-VERSION.cdx.json says what is in it (CycloneDX). See docs/operations.md and docs/image.md.
 image: deps-image
 	@$(MAKE) --no-print-directory SUITE=trixie deb
-	@image/build.sh '$(VERSION)' build/deb/trixie/edged_*.deb $(IMAGE_KEYS)
+	@KERNEL=$(KERNEL) image/build.sh '$(VERSION)' build/deb/trixie/edged_*.deb $(IMAGE_KEYS)
 
 deps-image: deps-deb
 .PHONY: image deps-image
