@@ -7,7 +7,7 @@
 #include <bpf/bpf_core_read.h>
 #include <linux/pkt_cls.h>
 
-#define SWEEP_STEPS 2   /* entries that are looked at for each new one: there are at most as many dead as live ones */
+#define SWEEP_STEPS 8   /* entries that are looked at for each new one, while they are dead: about as many dead as live stay */
 #define SWEEP_FULL 16   /* and when there is no room */
 #define STALE_WINDOW 65536u
 
@@ -109,13 +109,17 @@ WIRE_CALL int sweep_one(struct __sk_buff *skb)
 	return 1;
 }
 
-/* Enters work->entry under work->key. 0, or -1 when there is no room even after a look around. Spoils work->origin. */
-WIRE_CALL int flow_enter(struct __sk_buff *skb)
+/* Enters work->entry under work->key. 0, or -1 when there is no room even after a look around. Spoils work->origin.
+ * old: what is there now. */
+WIRE_CALL int flow_enter(struct __sk_buff *skb, struct flow *old)
 {
 	struct work *work = work_here();
 	if (!work)
 		return -1;
-	int known = bpf_map_lookup_elem(&flows, &work->key) != NULL;
+	if (old) {
+		*old = work->entry;
+		return 0;
+	}
 	if (bpf_map_update_elem(&flows, &work->key, &work->entry, BPF_ANY)) {
 		for (int i = 0; i < SWEEP_FULL; i++)
 			sweep_one(skb);
@@ -124,11 +128,9 @@ WIRE_CALL int flow_enter(struct __sk_buff *skb)
 			return -1;
 		}
 	}
-	if (known)
-		return 0;
 	if (usage_add(1))
-		for (int i = 0; i < SWEEP_STEPS; i++)
-			sweep_one(skb);
+		for (int i = 0; i < SWEEP_STEPS && sweep_one(skb); i++)
+			;
 	if (bpf_map_push_elem(&sweep, &work->key, 0)) {
 		/* What the sweep does not know would stay for ever. */
 		if (!bpf_map_delete_elem(&flows, &work->key))
@@ -155,7 +157,7 @@ static __always_inline struct flow *flow_derive(struct __sk_buff *skb, struct wo
 	__builtin_memset(&work->entry, 0, sizeof(work->entry));
 	work->entry.acked = work->entry.past = work->entry.derived = work->entry.sent = 1;
 	work->entry.length = header_length(work);
-	if (flow_enter(skb))
+	if (flow_enter(skb, bpf_map_lookup_elem(&flows, &work->key)))
 		return NULL;
 	count(FLOW_DERIVED);
 	suspect_all();
@@ -186,7 +188,7 @@ WIRE_CALL int flow_begin(struct __sk_buff *skb, const struct segment *s)
 	work->entry.isn = s->ack - 1;
 	work->entry.id = (bpf_ktime_get_tai_ns() & ~63ULL) | (bpf_get_smp_processor_id() & 63);
 	work->entry.length = header_length(work);
-	if (flow_enter(skb))
+	if (flow_enter(skb, old))
 		return TC_ACT_SHOT;
 	count(FLOW_FLOWS);
 	return TC_ACT_OK;

@@ -112,7 +112,8 @@ static __always_inline int client_lost(struct __sk_buff *skb, const struct segme
 	return number_write(skb, s->tcp, TCP_SEQ, s->seq, s->seq + flow->length);
 }
 
-WIRE_CALL int client_slow(struct __sk_buff *skb, const struct segment *s, __u64 ct)
+/* flow: of s->key, as far as it was looked for; NULL for a SYN. */
+WIRE_CALL int client_slow(struct __sk_buff *skb, const struct segment *s, __u64 ct, struct flow *flow)
 {
 	struct work *work = work_here();
 	if (!s || !work)
@@ -127,10 +128,10 @@ WIRE_CALL int client_slow(struct __sk_buff *skb, const struct segment *s, __u64 
 		return TC_ACT_OK;
 	if (s->flags & TCP_SYN)
 		return s->flags & TCP_ACK ? drop(FLOW_DROP_STATE) : syn_write(skb, s, work);
-	work->key = s->key;
-	struct flow *flow = flow_find(&work->key);
-	if (!flow)
+	if (!flow) {
+		work->key = s->key;
 		return client_lost(skb, s, work);
+	}
 	if (flow->acked)
 		return number_write(skb, s->tcp, TCP_SEQ, s->seq, s->seq + flow->length);
 	return client_early(skb, s, work, flow);
@@ -156,10 +157,12 @@ static __always_inline int to_node(struct __sk_buff *skb, int link)
 		return held ? drop(FLOW_DROP_SHAPE) : TC_ACT_OK;
 	if (kind != SEGMENT_TCP)
 		return TC_ACT_OK;
+	if (s.flags & TCP_SYN)
+		return client_slow(skb, &s, ct, NULL);
 	struct flow *flow = flow_find(&s.key);
-	if (flow && flow->acked && !(s.flags & TCP_SYN))
+	if (flow && flow->acked)
 		return number_write(skb, s.tcp, TCP_SEQ, s.seq, s.seq + flow->length);
-	return client_slow(skb, &s, ct);
+	return client_slow(skb, &s, ct, flow);
 }
 
 /* A node's ACK becomes the header of the client: the same segment with its ends exchanged, and its timestamps. */

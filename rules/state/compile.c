@@ -191,12 +191,37 @@ static int finish(struct build *b, struct state *state)
 /* Sorted by name. Loose pick-up of flows in their middle would let what is not a SYN begin one. */
 static const struct sysctl sysctls[] = {
 	{"net.ipv4.ip_forward", "1"},
+	{"net.ipv4.tcp_early_demux", "0"},
 	{"net.ipv4.tcp_migrate_req", "1"},
 	{"net.ipv6.conf.all.forwarding", "1"},
 	{"net.netfilter.nf_conntrack_acct", "1"},
 	{"net.netfilter.nf_conntrack_tcp_loose", "0"},
 	{"net.netfilter.nf_conntrack_timestamp", "1"},
 };
+
+static bool any_by_proxy(const struct model *model, const struct rundata *run)
+{
+	for (size_t i = 0; i < model->forward_count; i++)
+		for (size_t f = 0; f < 2; f++)
+			if (compile_plane(model, run, &model->forwards[i], families[f]).plane == PLANE_PROXY)
+				return true;
+	return false;
+}
+
+static int compile_sysctls(const struct model *model, const struct rundata *run, struct state *state)
+{
+	struct sysctl *made = arena_memdup(state->arena, sysctls, sizeof(sysctls));
+	if (!made)
+		return -ENOMEM;
+	state->sysctls = made;
+	state->sysctl_count = sizeof(sysctls) / sizeof(sysctls[0]);
+	/* To look for a socket before the route is worth it only where most packets end on this machine (the kernel's
+	 * Documentation/networking/ip-sysctl.rst). */
+	for (size_t i = 0; i < state->sysctl_count; i++)
+		if (strcmp(made[i].name, "net.ipv4.tcp_early_demux") == 0 && any_by_proxy(model, run))
+			made[i].value = "1";
+	return 0;
+}
 
 int compile_state(const struct model *model, const struct rundata *run, struct state **ret_state)
 {
@@ -213,10 +238,9 @@ int compile_state(const struct model *model, const struct rundata *run, struct s
 	int r = finish(&b, state);
 	if (r < 0)
 		return r;
-	state->sysctls = arena_memdup(state->arena, sysctls, sizeof(sysctls));
-	if (!state->sysctls)
-		return -ENOMEM;
-	state->sysctl_count = sizeof(sysctls) / sizeof(sysctls[0]);
+	r = compile_sysctls(model, run, state);
+	if (r < 0)
+		return r;
 	r = compile_tunnels(model, run, state->arena, &state->tunnels);
 	if (r < 0)
 		return r;

@@ -402,12 +402,20 @@ static void header_devices(struct build *b)
 				   .element_count = count});
 }
 
+/* One device is compared with, which is quicker than the set; there are more where tunnels carry headers. */
 static void match_attached(struct build *b, uint8_t direction, enum meta_key device)
 {
 	build_expr(b, EXPR_CT)->ct.key = CT_DIRECTION;
 	cmp_byte(b, COMPARE_EQ, direction);
 	build_expr(b, EXPR_META)->meta.key = device;
-	build_expr(b, EXPR_LOOKUP)->lookup.set = "header-devices";
+	if (b->run->header_device_count != 1) {
+		build_expr(b, EXPR_LOOKUP)->lookup.set = "header-devices";
+		return;
+	}
+	struct expr *cmp = build_expr(b, EXPR_CMP);
+	cmp->cmp.op = COMPARE_EQ;
+	cmp->cmp.length = sizeof(uint32_t);
+	memcpy(cmp->cmp.data, &b->run->header_devices[0].index, sizeof(uint32_t));
 }
 
 static void match_dnat(struct build *b)
