@@ -55,6 +55,7 @@ mmdebstrap --mode=root --variant=essential --quiet --include="${include%,}" \
 	--dpkgopt='path-exclude=/usr/share/lintian/*' \
 	--dpkgopt='path-include=/usr/share/doc/edged/*' \
 	--essential-hook="cp '$work/stub.deb' \"\$1/tmp/\" && chroot \"\$1\" dpkg -i /tmp/stub.deb" \
+	--customize-hook="install -D -m 644 image/image.sysusers \"\$1/etc/sysusers.d/edged.conf\"" \
 	--customize-hook="cp '$deb' \"\$1/tmp/edged.deb\" && chroot \"\$1\" dpkg -i /tmp/edged.deb && rm -f \"\$1\"/tmp/*.deb" \
 	--customize-hook="sh image/customize.sh \"\$1\"" \
 	$suite "$work/root" "$folder/$suite.sources"

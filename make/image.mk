@@ -1,6 +1,6 @@
-# The image: build/image/edged-VERSION.qcow2, a Debian 13 with its cloud kernel, and edged-VERSION.bundle, which image/sign.sh
-# signs. IMAGE_KEYS='a.pem ...': public keys whose bundles it installs. KERNEL=full: Debian's whole kernel, for real
-# machines, into build/image-full. edged-VERSION.cdx.json says what is in it (CycloneDX). See docs/operations.md and docs/image.md.
+# The image: build/image/edged-VERSION.qcow2, a Debian 13 with its cloud kernel, and edged-VERSION.bundle, which
+# image/sign.sh signs. IMAGE_KEYS='a.pem ...': public keys whose bundles it installs. KERNEL=full: Debian's whole kernel,
+# for real machines, into build/image-full. edged-VERSION.cdx.json says what is in it (CycloneDX). See docs/operations.md.
 image: deps-image
 	@$(MAKE) --no-print-directory SUITE=trixie deb
 	@KERNEL=$(KERNEL) image/build.sh '$(VERSION)' build/deb/trixie/edged_*.deb $(IMAGE_KEYS)
@@ -10,5 +10,5 @@ deps-image: deps-deb
 
 # The image's own tests: some minutes with KVM, a quarter of an hour without.
 image-test: image deps-vm
-	@EDGED_VM=image /usr/bin/python3 -B -m pytest tests/vm/test_image.py $(if $(T),-k '$(T)')
+	@EDGED_VM=image /usr/bin/python3 -B -m pytest tests/vm/test_image.py tests/vm/test_slots.py $(if $(T),-k '$(T)')
 .PHONY: image-test
