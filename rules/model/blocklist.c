@@ -300,6 +300,28 @@ static int check_name(struct reader *reader, const struct where *where, const st
 	return 0;
 }
 
+/* The history keeps the file under its name: one spelling for each file, of a length that fits into a file's name even
+ * with each slash and each byte that is no letter, digit, ".", "_" or "-" as three. */
+static int check_spelling(struct reader *reader, const struct where *where, struct origin at, const char *name)
+{
+	enum { LONGEST = 240 };
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+	size_t length = 0;
+	for (const char *c = name; *c; c++)
+		length += strchr(plain, *c) ? 1 : 3;
+	if (length > LONGEST)
+		return reader_error(reader, where, at, "the name is too long (at most %d characters; a slash counts as three)",
+				    LONGEST);
+	for (const char *part = name; part; part = strchr(part, '/') ? strchr(part, '/') + 1 : NULL) {
+		size_t size = strcspn(part, "/");
+		if ((size == 0 && part != name) || (size == 1 && part[0] == '.'))
+			return reader_error(reader, where, at,
+					    "\"%s\" has a part that says nothing (write it as \"lists/known.txt\", without \"./\" and \"//\")",
+					    name);
+	}
+	return 0;
+}
+
 int blocklist_read(struct reader *reader, const struct where *up, const struct doc_node *node, void *entry)
 {
 	struct blocklist *list = entry;
@@ -307,7 +329,10 @@ int blocklist_read(struct reader *reader, const struct where *up, const struct d
 	struct origin at = doc_get(node, "file")->at;
 	struct source_file file = {0};
 	check_name(reader, up, list);
-	int r = reader->sources->open ? reader->sources->open(reader->sources->context, list->file, &file) : -ENOENT;
+	int r = check_spelling(reader, &where, at, list->file);
+	if (r < 0)
+		return r;
+	r = reader->sources->open ? reader->sources->open(reader->sources->context, list->file, &file) : -ENOENT;
 	if (r == -ENOMEM)
 		return r;
 	if (r == -EINVAL)

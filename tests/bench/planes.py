@@ -83,6 +83,7 @@ class Dnat:
 class Kernel:
     """edged itself, with its whole ruleset, and the header."""
     name = FIRST
+    header, http, bulk = "v2", bench.HTTP, bench.BULK
 
     def __init__(self, site, folder, port):
         more = {"pool": "web", "via": "kernel", "synproxy": "off", "snat": "off"}
@@ -90,12 +91,18 @@ class Kernel:
             interfaces={"wan": "wan", "lan": {"device": "lan", "networks": ["192.0.2.0/24"]}}, floating_ips=None,
             nodes={f"k8s-{number + 1}": {"address": address} for number, address in enumerate(SERVERS)},
             pools={"web": {"nodes": [f"k8s-{n + 1}" for n in range(len(SERVERS))], "health": {"check": "none"}}},
-            forwards={"http": forward(port, bench.HTTP, "v2", **more), "bulk": forward(port + 1, bench.BULK, "v2", **more)}),
-            supervised=False).start()
+            forwards={"http": forward(port, self.http, self.header, **more),
+                      "bulk": forward(port + 1, self.bulk, self.header, **more)}), supervised=False).start()
         self.edged.wait_plane("kernel")
 
     def stop(self):
         self.edged.stop()
+
+
+class Headerless(Kernel):
+    """The same without a header: what of the difference to DNAT is the ruleset's."""
+    name = "edged, no header"
+    header, http, bulk = "none", PLAIN_HTTP, PLAIN_BULK
 
 
 class Proxy(bench.Forwarder):
@@ -110,7 +117,7 @@ class NginxStream(bench.NginxStream):
     name = "nginx stream"
 
 
-KINDS = [Kernel, Dnat, Proxy, Haproxy, NginxStream]
+KINDS = [Kernel, Headerless, Dnat, Proxy, Haproxy, NginxStream]
 
 
 def cpu_of_the_machine():
@@ -197,7 +204,7 @@ def run(options):
     places, rounds = [], []
     try:
         for number, kind in enumerate(KINDS):
-            if kind.name in options.programs.split(","):
+            if kind.name in options.programs.split(";"):
                 places.append(Place(kind, number))
         for number in range(options.rounds):
             results = {place.name: {} for place in places}
@@ -240,7 +247,7 @@ def table(rounds):
 
 def picture(rounds):
     """Bars of the medians, each row in parts of its longest, as SVG."""
-    names, colours = list(rounds[0]), ["#1f6feb", "#8b949e", "#3fb950", "#d29922", "#a371f7"]
+    names, colours = list(rounds[0]), ["#1f6feb", "#8b949e", "#3fb950", "#d29922", "#a371f7", "#db6d28"]
     rows = [row for row in ROWS if row in rounds[0][names[0]]]
     high, out = 12 * len(names) + 14, []
     for at, row in enumerate(rows):
@@ -249,7 +256,7 @@ def picture(rounds):
                    f' ({"more" if ROWS[row][2] else "less"} is better)</text>')
         for number, (name, value) in enumerate(zip(names, medians)):
             y, width = at * high + 30 + 12 * number, 420 * value / (max(medians) or 1)
-            out.append(f'<rect x="100" y="{y}" width="{width:.1f}" height="10" fill="{colours[number % 5]}"/>'
+            out.append(f'<rect x="100" y="{y}" width="{width:.1f}" height="10" fill="{colours[number % 6]}"/>'
                        f'<text x="0" y="{y + 9}">{name}</text><text x="{106 + width:.1f}" y="{y + 9}">'
                        f'{value:,.{0 if value >= 100 else 2}f}</text>')
     return (f'<svg xmlns="http://www.w3.org/2000/svg" width="640" height="{len(rows) * high + 20}" font-family="sans-serif" '
@@ -261,7 +268,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--seconds", type=int, default=2, help="of each measurement")
     parser.add_argument("--rows", default=",".join(MEASURED))
-    parser.add_argument("--programs", default=",".join(kind.name for kind in KINDS))
+    parser.add_argument("--programs", default=";".join(kind.name for kind in KINDS), help="between semicolons")
     parser.add_argument("--raw", help="write every single figure to this file, as JSON")
     parser.add_argument("--svg", help="draw the medians into this file")
     options = parser.parse_args()
