@@ -32,6 +32,7 @@ FIRST = "edged kernel"
 ROWS = {  # row: (what it is, unit, bigger is better)
     "connections": ("new connections, one request each", "1/s", True),
     "cpu_connections": ("  CPU seconds for 100,000 of them", "s", False),
+    "p50_connections": ("  p50 of these", "us", False),
     "p99_connections": ("  p99 of these", "us", False),
     "requests": ("keep-alive requests, 64 connections", "1/s", True),
     "cpu_requests": ("  CPU seconds for 100,000 of them", "s", False),
@@ -69,15 +70,24 @@ DNAT = """table inet bench {{
 class Dnat:
     """The least that forwarding can cost: no header, no policy."""
     name = "DNAT"
+    http = PLAIN_HTTP
 
     def __init__(self, site, folder, port):
         servers = ", ".join(f"{number} : {address}" for number, address in enumerate(SERVERS))
-        site.edge.nft(DNAT.format(port=port, port1=port + 1, count=len(SERVERS), servers=servers, http=PLAIN_HTTP,
+        site.edge.nft(DNAT.format(port=port, port1=port + 1, count=len(SERVERS), servers=servers, http=self.http,
                                   bulk=PLAIN_BULK))
         site.edge.sysctl("net.ipv4.ip_forward", 1)
 
     def stop(self):
         pass
+
+
+class ClientHeader(Dnat):
+    """New connections only: the client sends the header. What remains are the two ends' costs of it, whoever adds it."""
+    name = "DNAT, header by the client"
+    http = bench.HTTP
+    measured = ["connections"]
+    dial = ["header"]
 
 
 class Kernel:
@@ -117,7 +127,7 @@ class NginxStream(bench.NginxStream):
     name = "nginx stream"
 
 
-KINDS = [Kernel, Headerless, Dnat, Proxy, Haproxy, NginxStream]
+KINDS = [Kernel, Headerless, Dnat, ClientHeader, Proxy, Haproxy, NginxStream]
 
 
 def cpu_of_the_machine():
@@ -171,8 +181,14 @@ class Place:
         return float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1]), [int(w) for w in re.search(
             r"LATENCY (\d+) (\d+) (\d+)", out).groups()]
 
+    def dial(self, seconds):
+        out = self.site.client.run(f"{BUILD}/tests/tools/dial", EDGE, PORT, 64, seconds, *getattr(self.program, "dial", []),
+                                   timeout=seconds + 60).stdout
+        rate, *latencies = out.split()
+        return float(rate), [int(word) for word in latencies]
+
     def connections(self, seconds, results):
-        (rate, (_, results["p99_connections"], _)), cpu = costs(lambda: self.wrk(seconds, "-H", "Connection: close"))
+        (rate, (results["p50_connections"], results["p99_connections"], _)), cpu = costs(lambda: self.dial(seconds))
         results["connections"], results["cpu_connections"] = rate, cpu / (rate * seconds) * 1e5
 
     def requests(self, seconds, results):
@@ -210,7 +226,8 @@ def run(options):
             results = {place.name: {} for place in places}
             for row in MEASURED:
                 if row in options.rows.split(","):
-                    for place in random.sample(places, len(places)):
+                    able = [place for place in places if row in getattr(place.program, "measured", MEASURED)]
+                    for place in random.sample(able, len(able)):
                         place.measure(row, options.seconds, results[place.name])
             rounds.append(results)
             print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
@@ -227,6 +244,11 @@ def ratios(rounds, row, other):
     return [(a / b if bigger else b / a) for a, b in pairs if a and b]
 
 
+def median(rounds, name, row):
+    found = [one[name][row] for one in rounds if row in one[name]]
+    return statistics.median(found) if found else None
+
+
 def table(rounds):
     names = list(rounds[0])
     others = [name for name in names if name != FIRST] if FIRST in names else []
@@ -235,29 +257,29 @@ def table(rounds):
     for row, (what, unit, _) in ROWS.items():
         if row not in rounds[0][names[0]]:
             continue
-        medians = [statistics.median(one[name][row] for one in rounds) for name in names]
-        cells = [f"{value:,.0f}" if value >= 100 else f"{value:.2f}" for value in medians]
+        medians = [median(rounds, name, row) for name in names]
+        cells = ["" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.2f}" for value in medians]
         for other in others:
             found = ratios(rounds, row, other)
-            low, high = bench.interval(found)
-            cells.append(f"{statistics.median(found):.2f} ({low:.2f} to {high:.2f})")
+            low, high = bench.interval(found) if found else (0, 0)
+            cells.append(f"{statistics.median(found):.2f} ({low:.2f} to {high:.2f})" if found else "")
         lines.append(f"| {what} | {unit} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def picture(rounds):
     """Bars of the medians, each row in parts of its longest, as SVG."""
-    names, colours = list(rounds[0]), ["#1f6feb", "#8b949e", "#3fb950", "#d29922", "#a371f7", "#db6d28"]
+    names, colours = list(rounds[0]), ["#1f6feb", "#8b949e", "#3fb950", "#d29922", "#a371f7", "#db6d28", "#57606a"]
     rows = [row for row in ROWS if row in rounds[0][names[0]]]
     high, out = 12 * len(names) + 14, []
     for at, row in enumerate(rows):
-        medians = [statistics.median(one[name][row] for one in rounds) for name in names]
+        medians = [median(rounds, name, row) or 0 for name in names]
         out.append(f'<text x="0" y="{at * high + 26}" font-weight="bold">{ROWS[row][0].strip()}, {ROWS[row][1]}'
                    f' ({"more" if ROWS[row][2] else "less"} is better)</text>')
         for number, (name, value) in enumerate(zip(names, medians)):
             y, width = at * high + 30 + 12 * number, 420 * value / (max(medians) or 1)
-            out.append(f'<rect x="100" y="{y}" width="{width:.1f}" height="10" fill="{colours[number % 6]}"/>'
-                       f'<text x="0" y="{y + 9}">{name}</text><text x="{106 + width:.1f}" y="{y + 9}">'
+            out.append(f'<rect x="150" y="{y}" width="{width:.1f}" height="10" fill="{colours[number % 7]}"/>'
+                       f'<text x="0" y="{y + 9}">{name}</text><text x="{156 + width:.1f}" y="{y + 9}">'
                        f'{value:,.{0 if value >= 100 else 2}f}</text>')
     return (f'<svg xmlns="http://www.w3.org/2000/svg" width="640" height="{len(rows) * high + 20}" font-family="sans-serif" '
             'font-size="10">\n<rect width="100%" height="100%" fill="white"/>\n' + "\n".join(out) + "\n</svg>\n")
