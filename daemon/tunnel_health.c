@@ -17,7 +17,7 @@
 
 /* Is it up, as this look alone has it? */
 static bool judge(struct tunnel_health *health, const struct tunnel_peer *seen, const struct tunnel_path *path,
-		  uint32_t mtu, uint64_t now)
+		  uint32_t mtu, uint64_t now, uint64_t uptime)
 {
 	health->failed = !seen ? "device" : "handshake";
 	if (!seen) {
@@ -30,8 +30,9 @@ static bool judge(struct tunnel_health *health, const struct tunnel_peer *seen, 
 		return false;
 	}
 	unsigned long long age = now > seen->handshake ? now - seen->handshake : 0;
-	unsigned long long silent = now > health->progress_at ? now - health->progress_at : 0;
-	if (age > HANDSHAKE_MOST) {
+	unsigned long long silent = uptime > health->progress_at ? uptime - health->progress_at : 0;
+	/* Nothing comes through a session that old: where something does, it is the clock that was set. */
+	if (age > HANDSHAKE_MOST && !(health->progressed && silent <= SILENCE_MOST)) {
 		SAY(health, "handshake: the last one was %llu s ago", age);
 		return false;
 	}
@@ -50,14 +51,15 @@ static bool judge(struct tunnel_health *health, const struct tunnel_peer *seen, 
 }
 
 bool tunnel_health_look(struct tunnel_health *health, const struct tunnel_peer *seen, const struct tunnel_path *path,
-			uint32_t mtu, uint64_t now)
+			uint32_t mtu, uint64_t now, uint64_t uptime)
 {
 	/* A counter that fell is that of a device made anew. */
 	if (seen && (seen->received != health->received || !health->known)) {
+		health->progressed = health->known;
 		health->received = seen->received;
-		health->progress_at = now;
+		health->progress_at = uptime;
 	}
-	bool up = judge(health, seen, path, mtu, now);
+	bool up = judge(health, seen, path, mtu, now, uptime);
 	bool first = !health->known;
 	health->known = true;
 	health->against = up == health->up && !first ? 0 : health->against + 1;

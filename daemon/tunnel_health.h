@@ -1,4 +1,6 @@
 /* Health of a tunnel's peer, from what is observed of it: pure, no clock.
+ * How old a handshake is the wall clock tells, which may jump; how long nothing
+ * came the one since boot, so that a jump alone makes no peer dead or alive.
  *
  * Something is sent into the tunnel at every look, so a peer that lives has to
  * answer: with an ICMP error, or, when it keeps silent, with WireGuard's own
@@ -19,12 +21,14 @@ struct tunnel_path {
 struct tunnel_health {
 	bool up, known;
 	uint64_t received;     /* at the last progress */
-	uint64_t progress_at;  /* seconds since the epoch */
+	uint64_t progress_at;  /* seconds since boot */
+	bool progressed;       /* it was seen to, and not only taken for the first look */
 	unsigned against;      /* looks in a row that say otherwise */
 	const char *failed;    /* the check that fails: "device", "handshake", "receive", "path_mtu"; NULL: none */
 	char why[TUNNEL_HEALTH_WHY];
 };
 
-/* seen NULL: the device or the peer is not there. now: seconds since the epoch. True when up has changed. */
+/* seen NULL: the device or the peer is not there. now: seconds since the epoch; uptime: since boot. True when up has
+ * changed. */
 bool tunnel_health_look(struct tunnel_health *health, const struct tunnel_peer *seen, const struct tunnel_path *path,
-			uint32_t mtu, uint64_t now);
+			uint32_t mtu, uint64_t now, uint64_t uptime);

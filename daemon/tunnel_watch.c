@@ -8,14 +8,17 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define LOOK_SECONDS 2u
+#define SOON_MS 50u
 #define WAIT_MOST 30u
 #define NAME_MOST 255 /* of a host: RFC 1035 section 2.3.4 */
 
 struct tunnel_watch {
-	struct event *netlink, *look;
+	struct event *netlink, *look, *soon;
+	const struct model *model; /* that was last in force: only ever compared */
 	char *error;
 	uint64_t wait, again_at; /* seconds: while one cannot be had, the whole is not gone through again and again */
 };
@@ -77,7 +80,9 @@ static void on_look(evutil_socket_t fd, short what, void *context)
 	bool differ = engine_tunnels_differ(server->engine);
 	const struct tunnel_list *seen = engine_tunnels(server->engine, false);
 	tunnels_note(server->tunnels, model, seen);
-	differ |= tunnels_judge(server->tunnels, model, seen, server_now());
+	struct timespec uptime;
+	clock_gettime(CLOCK_MONOTONIC, &uptime);
+	differ |= tunnels_judge(server->tunnels, model, seen, server_now(), (uint64_t)uptime.tv_sec);
 	tunnel_watch_ask(server);
 	if (differ)
 		refresh(server);
@@ -91,9 +96,10 @@ static int make_events(struct server *server, struct tunnel_watch *watch)
 		return fd;
 	watch->netlink = event_new(server->base, fd, EV_READ | EV_PERSIST, on_netlink, server);
 	watch->look = event_new(server->base, -1, EV_PERSIST, on_look, server);
+	watch->soon = evtimer_new(server->base, on_look, server);
 	if (!watch->netlink)
 		close(fd);
-	return watch->netlink && watch->look && event_add(watch->netlink, NULL) == 0 && event_add(watch->look, &every) == 0
+	return watch->netlink && watch->look && watch->soon && event_add(watch->netlink, NULL) == 0 && event_add(watch->look, &every) == 0
 		       ? 0
 		       : -ENOMEM;
 }
@@ -124,6 +130,8 @@ void tunnel_watch_close(struct server *server)
 	}
 	if (watch->look)
 		event_free(watch->look);
+	if (watch->soon)
+		event_free(watch->soon);
 	free(watch->error);
 	free(watch);
 	server->tunnel_watch = NULL;
@@ -141,6 +149,12 @@ void tunnel_watch_tell(struct server *server, const char *error)
 	watch->again_at = server_now() + watch->wait;
 	free(watch->error);
 	watch->error = error ? strdup(error) : NULL;
+	if (watch->model == engine_model(server->engine))
+		return;
+	/* After an apply: names are asked for, and a first probe is sent, which begins the handshake of a new peer. */
+	watch->model = engine_model(server->engine);
+	const struct timeval soon = {.tv_usec = SOON_MS * 1000};
+	(void)event_add(watch->soon, &soon);
 }
 
 const char *tunnel_watch_error(const struct server *server)

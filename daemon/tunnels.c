@@ -210,21 +210,26 @@ static const struct addr *inside(const struct peer *peer)
 	return NULL;
 }
 
-static bool judge_peer(struct peer_entry *entry, const struct peer *peer, const struct tunnel_state *state, uint64_t now)
+static bool judge_peer(struct peer_entry *entry, const struct peer *peer, const struct tunnel_state *state, uint64_t now,
+		       uint64_t uptime)
 {
 	const struct tunnel_peer *seen = state ? tunnel_find_peer(state, peer->public_key) : NULL;
 	const struct addr *address = inside(peer);
 	uint32_t mtu = state ? state->mtu : 0;
-	if (seen && address)
+	/* One that has yet to call us cannot be called: wireguard-go would log each attempt. */
+	if (seen && address && seen->endpoint.family != FAMILY_NONE)
 		tunnel_probe_step(&entry->probe, address, mtu);
-	bool changed = tunnel_health_look(&entry->health, seen, &entry->probe.path, mtu, now);
+	bool changed = tunnel_health_look(&entry->health, seen, &entry->probe.path, mtu, now, uptime);
 	bool dead = seen && !entry->health.up;
+	if (entry->health.up)
+		entry->ask_wait = 0; /* the next time that it dies, its name is asked for often again */
 	changed |= dead != entry->run.dead;
 	entry->run.dead = dead;
 	return changed;
 }
 
-bool tunnels_judge(struct tunnels *tunnels, const struct model *model, const struct tunnel_list *seen, uint64_t now)
+bool tunnels_judge(struct tunnels *tunnels, const struct model *model, const struct tunnel_list *seen, uint64_t now,
+		   uint64_t uptime)
 {
 	bool changed = false;
 	for (size_t i = 0; model && i < model->tunnel_count; i++) {
@@ -234,7 +239,8 @@ bool tunnels_judge(struct tunnels *tunnels, const struct model *model, const str
 		for (size_t j = 0; j < tunnel->peer_count; j++) {
 			struct peer_entry *peer = find_peer(entry, tunnel->peers[j].name);
 			if (peer)
-				changed |= judge_peer(peer, &tunnel->peers[j], state && !state->broken ? state : NULL, now);
+				changed |= judge_peer(peer, &tunnel->peers[j], state && !state->broken ? state : NULL, now,
+						      uptime);
 		}
 	}
 	if (changed)

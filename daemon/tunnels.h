@@ -23,7 +23,8 @@ void tunnels_keep_only(struct tunnels *tunnels, const struct model *model);
 /* What was observed: where peers are. A device that is made anew starts there. */
 void tunnels_note(struct tunnels *tunnels, const struct model *model, const struct tunnel_list *seen);
 /* Every few seconds, after a look: probe, and judge. True when some peer is dead, or lives again. */
-bool tunnels_judge(struct tunnels *tunnels, const struct model *model, const struct tunnel_list *seen, uint64_t now);
+bool tunnels_judge(struct tunnels *tunnels, const struct model *model, const struct tunnel_list *seen, uint64_t now,
+		   uint64_t uptime);
 /* Names of endpoints that are to be looked up now: ask is called with each. */
 void tunnels_lookups(struct tunnels *tunnels, const struct model *model, uint64_t now,
 		     void (*ask)(void *context, const char *name), void *context);

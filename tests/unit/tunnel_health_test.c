@@ -18,7 +18,7 @@ static bool look(struct tunnel_health *health, uint64_t handshake, uint64_t rece
 {
 	const struct tunnel_peer peer = {.handshake = handshake, .received = received,
 					 .endpoint = {.family = FAMILY_V4, .bytes = {192, 0, 2, 1}}};
-	return tunnel_health_look(health, &peer, &nothing, 1420, now);
+	return tunnel_health_look(health, &peer, &nothing, 1420, now, now);
 }
 
 static void a_peer_comes_up_at_its_first_handshake(void **state)
@@ -57,7 +57,7 @@ static void a_single_look_changes_nothing(void **state)
 	struct tunnel_health health = {0};
 	look(&health, NOW, 100, NOW);
 	for (unsigned i = 0; i < 20; i++) {
-		assert_false(tunnel_health_look(&health, NULL, &nothing, 1420, NOW + i));
+		assert_false(tunnel_health_look(&health, NULL, &nothing, 1420, NOW + i, NOW + i));
 		assert_false(look(&health, NOW, 101 + i, NOW + i));
 		assert_true(health.up);
 	}
@@ -79,12 +79,36 @@ static void the_path_mtu_is_named(void **state)
 	struct tunnel_health health = {0};
 	const struct tunnel_peer peer = {.handshake = NOW, .received = 5};
 	struct tunnel_path path = {.small_answered = 9, .full_missed = 3};
-	tunnel_health_look(&health, &peer, &path, 1420, NOW);
+	tunnel_health_look(&health, &peer, &path, 1420, NOW, NOW);
 	assert_true(health.up);
 	assert_non_null(strstr(health.why, "packets of 1420 bytes do not come through"));
 	path = (struct tunnel_path){.full_missed = 99}; /* it answers no probe at all: nothing is known */
-	tunnel_health_look(&health, &peer, &path, 1420, NOW);
+	tunnel_health_look(&health, &peer, &path, 1420, NOW, NOW);
 	assert_null(strstr(health.why, "path MTU"));
+}
+
+/* The wall clock is set; time goes on as before. */
+static void a_clock_that_jumps_kills_nobody(void **state)
+{
+	(void)state;
+	static const int64_t jumps[] = {3600, -3600, 10 * 365 * 86400ll};
+	for (size_t i = 0; i < sizeof(jumps) / sizeof(jumps[0]); i++) {
+		struct tunnel_health health = {0};
+		struct tunnel_peer peer = {.handshake = NOW, .received = 100};
+		uint64_t jumped = (uint64_t)((int64_t)NOW + jumps[i]);
+		assert_true(tunnel_health_look(&health, &peer, &nothing, 1420, NOW, 1000));
+		peer.received++;
+		tunnel_health_look(&health, &peer, &nothing, 1420, NOW + 2, 1002);
+		for (unsigned s = 4; s < 120; s += 2) {
+			peer.received += s % 10 == 0;
+			tunnel_health_look(&health, &peer, &nothing, 1420, jumped + s, 1000 + s);
+			assert_true(health.up);
+		}
+		/* And it keeps nobody alive. */
+		for (unsigned s = 120; s < 150; s += 2)
+			tunnel_health_look(&health, &peer, &nothing, 1420, jumped + s, 1000 + s);
+		assert_false(health.up);
+	}
 }
 
 int main(void)
@@ -95,6 +119,7 @@ int main(void)
 		cmocka_unit_test(a_single_look_changes_nothing),
 		cmocka_unit_test(a_device_made_anew_counts_from_zero),
 		cmocka_unit_test(the_path_mtu_is_named),
+		cmocka_unit_test(a_clock_that_jumps_kills_nobody),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
