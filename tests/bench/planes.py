@@ -28,6 +28,7 @@ from harness.edged import BUILD  # noqa: E402
 from harness.proxy import CLIENT, EDGE, EDGE_LAN, SERVERS, Site  # noqa: E402
 
 PORT, PLAIN_HTTP, PLAIN_BULK = 8000, 30081, 9001
+PACE = 20000  # requests a second: what each of them does without queues
 FIRST = "edged kernel"
 ROWS = {  # row: (what it is, unit, bigger is better)
     "connections": ("new connections, one request each", "1/s", True),
@@ -39,6 +40,10 @@ ROWS = {  # row: (what it is, unit, bigger is better)
     "p50": ("  p50 of these", "us", False),
     "p99": ("  p99 of these", "us", False),
     "p999": ("  p99.9 of these", "us", False),
+    "cpu_paced": (f"{PACE:,} requests a second, CPU seconds for 100,000", "s", False),
+    "p50_paced": ("  p50 of these", "us", False),
+    "p99_paced": ("  p99 of these", "us", False),
+    "p999_paced": ("  p99.9 of these", "us", False),
     "up1": ("upload, 1 stream", "MiB/s", True),
     "cpu_up1": ("  CPU seconds for 1 GiB", "s", False),
     "down1": ("download, 1 stream", "MiB/s", True),
@@ -48,10 +53,6 @@ ROWS = {  # row: (what it is, unit, bigger is better)
     "down8": ("download, 8 streams", "MiB/s", True),
     "cpu_down8": ("  CPU seconds for 1 GiB", "s", False),
 }
-LATENCIES = """done = function(summary, latency, requests)
-	io.write(string.format("LATENCY %d %d %d\\n", latency:percentile(50), latency:percentile(99), latency:percentile(99.9)))
-end
-"""
 DNAT = """table inet bench {{
 	chain incoming {{
 		type nat hook prerouting priority -100;
@@ -162,45 +163,39 @@ class Place:
         os.chmod(self.folder, 0o755)
         behind = bench.NGINX_BEHIND.replace("backlog=8192;", f"backlog=8192;\n\t\tlisten {PLAIN_HTTP} reuseport backlog=8192;")
         path = os.path.join(self.folder, "behind.conf")
-        for file, text in ((path, behind.format(cores=bench.CORES, folder=self.folder, body="x" * 200)),
-                           (os.path.join(self.folder, "latencies.lua"), LATENCIES)):
-            with open(file, "w") as out:
-                out.write(text)
+        with open(path, "w") as out:
+            out.write(behind.format(cores=bench.CORES, folder=self.folder, body="x" * 200))
         server = self.site.server
         server.start("nginx", "-p", self.folder, "-c", path, "-e", f"{self.folder}/behind.log", log=f"{self.folder}/behind.out")
         server.start(f"{BUILD}/tests/tools/bulk", "serve", bench.BULK, log=f"{self.folder}/bulk.out")
         server.start(f"{BUILD}/tests/tools/bulk", "serve", PLAIN_BULK, "plain", log=f"{self.folder}/plain.out")
 
-    def wrk(self, seconds, *options):
+    def dial(self, seconds, how):
         """Requests a second, and three latencies in microseconds."""
-        out = self.site.client.run("wrk", "-t2", "-c64", f"-d{seconds}s", "-s", f"{self.folder}/latencies.lua", *options,
-                                   f"http://{EDGE}:{PORT}/", timeout=seconds + 60).stdout
-        errors = re.search(r"Socket errors: (.*)", out)
-        if errors and "connect 0, read 0" not in errors[1] or "Non-2xx" in out:
-            raise AssertionError(f"{self.name}: {out}")
-        return float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1]), [int(w) for w in re.search(
-            r"LATENCY (\d+) (\d+) (\d+)", out).groups()]
-
-    def dial(self, seconds):
-        out = self.site.client.run(f"{BUILD}/tests/tools/dial", EDGE, PORT, 64, seconds, *getattr(self.program, "dial", []),
-                                   timeout=seconds + 60).stdout
+        out = self.site.client.run(f"{BUILD}/tests/tools/dial", EDGE, PORT, 64, seconds, how,
+                                   *getattr(self.program, "dial", []), timeout=seconds + 60).stdout
         rate, *latencies = out.split()
         return float(rate), [int(word) for word in latencies]
 
     def connections(self, seconds, results):
-        (rate, (results["p50_connections"], results["p99_connections"], _)), cpu = costs(lambda: self.dial(seconds))
+        (rate, (results["p50_connections"], results["p99_connections"], _)), cpu = costs(lambda: self.dial(seconds, "close"))
         results["connections"], results["cpu_connections"] = rate, cpu / (rate * seconds) * 1e5
 
     def requests(self, seconds, results):
-        (rate, (results["p50"], results["p99"], results["p999"])), cpu = costs(lambda: self.wrk(seconds))
+        (rate, (results["p50"], results["p99"], results["p999"])), cpu = costs(lambda: self.dial(seconds, "keep"))
         results["requests"], results["cpu_requests"] = rate, cpu / (rate * seconds) * 1e5
+
+    def paced(self, seconds, results):
+        (rate, (results["p50_paced"], results["p99_paced"], results["p999_paced"])), cpu = costs(
+            lambda: self.dial(seconds, PACE))
+        results["cpu_paced"] = cpu / (rate * seconds) * 1e5
 
     def stream(self, row, seconds, results):
         results[row], cpu = costs(lambda: bench.bulk(self.site, PORT, row[:-1], int(row[-1]), seconds))
         results[f"cpu_{row}"] = cpu / (results[row] * seconds / 1024)
 
     def measure(self, row, seconds, results):
-        if row in ("connections", "requests"):
+        if row in ("connections", "requests", "paced"):
             getattr(self, row)(seconds, results)
         else:
             self.stream(row, seconds, results)
@@ -213,7 +208,7 @@ class Place:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-MEASURED = ["connections", "requests", "up1", "down1", "up8", "down8"]
+MEASURED = ["connections", "requests", "paced", "up1", "down1", "up8", "down8"]
 
 
 def run(options):
