@@ -15,4 +15,8 @@ bench-apply: deps
 bench-flood: deps
 	@$(MAKE) --no-print-directory --silent -j$$(nproc) all tools
 	@/usr/bin/python3 -B tests/bench/flood.py
-.PHONY: bench bench-flood bench-planes bench-forwarder bench-apply
+# Not part of "bench": three minutes for ten thousand. COUNT=n SEED=n.
+bench-conversations: deps
+	@$(MAKE) --no-print-directory --silent -j$$(nproc) all tools
+	@/usr/bin/python3 -B tests/bench/conversations.py $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED))
+.PHONY: bench-conversations bench bench-flood bench-planes bench-forwarder bench-apply

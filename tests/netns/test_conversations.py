@@ -58,10 +58,10 @@ class BadLine:
             for gateway in routes:
                 ip("-n", space.name, "route", "add", "::/0" if ":" in gateway else "default", "via", gateway)
 
-    def spoil(self, **rates):
-        options = [word for name, rate in rates.items() for word in (f"--{name}", rate)]
+    def spoil(self, seed=SEED, by_flow=False, **rates):
+        options = [word for name, rate in rates.items() for word in (f"--{name}", rate)] + ["--by-flow"] * by_flow
         for number, space in enumerate((self.near, self.far)):
-            process = space.start(RELAY, "left", "right", *options, "--seed", SEED + number, stdout=subprocess.PIPE, text=True)
+            process = space.start(RELAY, "left", "right", *options, "--seed", seed + number, stdout=subprocess.PIPE, text=True)
             assert process.stdout.readline() == "ready\n"
             self.relays.append((space, process))
 

@@ -3,6 +3,9 @@
  *
  *   relay DEVICE DEVICE --loss N --duplicate N --reorder N --seed N --seconds N    (N of 1000)
  *
+ * With --by-flow the seed, the client's port (10000 or above), the direction and the segment's number in it decide what
+ * becomes of it: whatever others do meanwhile, the same conversation meets the same losses.
+ *
  * Says "ready", runs until SIGTERM or the seconds are over, and then prints what it did. */
 #include <err.h>
 #include <errno.h>
@@ -38,6 +41,9 @@ static struct {
 	uint64_t random, seconds;
 	uint64_t passed, lost, doubled, late, unsent;
 	struct held held[HELD_MOST];
+	bool by_flow;
+	uint64_t seed;
+	uint32_t numbers[2][65536]; /* segments so far, by direction and port */
 } relay = {.random = 1, .seconds = 600};
 
 static volatile sig_atomic_t stopped;
@@ -62,6 +68,25 @@ static unsigned below(unsigned limit)
 	relay.random ^= relay.random << 25;
 	relay.random ^= relay.random >> 27;
 	return (unsigned)((relay.random * 0x2545f4914f6cdd1du >> 33) % limit);
+}
+
+/* The client's port of a TCP segment; 0: there is none. */
+static unsigned client_port(const uint8_t *frame)
+{
+	const uint8_t *ip = frame + sizeof(struct virtio_net_hdr) + ETH_HLEN;
+	const uint8_t *tcp = ip + (*ip >> 4 == 4 ? (*ip & 15) * 4 : 40);
+	unsigned source = (unsigned)tcp[0] << 8 | tcp[1], destination = (unsigned)tcp[2] << 8 | tcp[3];
+	return source >= 10000 ? source : destination >= 10000 ? destination : 0;
+}
+
+/* The random numbers of this segment begin here (the finaliser of MurmurHash3). */
+static void seed_segment(const uint8_t *frame, unsigned direction)
+{
+	unsigned port = client_port(frame);
+	uint64_t mixed = relay.seed << 40 ^ (uint64_t)port << 24 ^ (uint64_t)direction << 23 ^ relay.numbers[direction][port]++;
+	mixed = (mixed ^ mixed >> 33) * 0xff51afd7ed558ccdu;
+	mixed = (mixed ^ mixed >> 33) * 0xc4ceb9fe1a85ec53u;
+	relay.random = (mixed ^ mixed >> 33) | 1;
 }
 
 static int open_device(const char *device)
@@ -131,7 +156,7 @@ static void release(bool all)
 	}
 }
 
-static void take(int from, int to)
+static void take(int from, int to, unsigned direction)
 {
 	static uint8_t frame[FRAME_MAX];
 	ssize_t length = recv(from, frame, sizeof(frame), MSG_DONTWAIT);
@@ -141,6 +166,8 @@ static void take(int from, int to)
 		pass(to, frame, (size_t)length);
 		return;
 	}
+	if (relay.by_flow)
+		seed_segment(frame, direction);
 	if (below(1000) < relay.loss) {
 		relay.lost++;
 		return;
@@ -163,6 +190,7 @@ static void read_options(int argc, char **argv)
 						{"reorder", required_argument, NULL, 'r'},
 						{"seed", required_argument, NULL, 's'},
 						{"seconds", required_argument, NULL, 't'},
+						{"by-flow", no_argument, NULL, 'f'},
 						{0}};
 	for (int option; (option = getopt_long(argc, argv, "", options, NULL)) >= 0;) {
 		unsigned long value = strtoul(optarg ? optarg : "0", NULL, 10);
@@ -170,11 +198,15 @@ static void read_options(int argc, char **argv)
 		case 'l': relay.loss = (unsigned)value; break;
 		case 'd': relay.duplicate = (unsigned)value; break;
 		case 'r': relay.reorder = (unsigned)value; break;
-		case 's': relay.random = value * 2 + 1; break;
+		case 's':
+			relay.random = value * 2 + 1;
+			relay.seed = value;
+			break;
+		case 'f': relay.by_flow = true; break;
 		case 't': relay.seconds = value; break;
 		default:
 			errx(2, "usage: relay DEVICE DEVICE [--loss N] [--duplicate N] [--reorder N] [--seed N] "
-				"[--seconds N]");
+				"[--seconds N] [--by-flow]");
 		}
 	}
 	if (optind + 2 != argc)
@@ -193,7 +225,7 @@ int main(int argc, char **argv)
 		if (poll(polls, 2, 1) > 0)
 			for (int i = 0; i < 2; i++)
 				if (polls[i].revents)
-					take(ends[i], ends[1 - i]);
+					take(ends[i], ends[1 - i], (unsigned)i);
 		release(false);
 	}
 	release(true);

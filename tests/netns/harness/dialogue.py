@@ -8,6 +8,7 @@ import ipaddress
 import random
 import socket
 import struct
+import time
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 RESET = (ConnectionResetError, BrokenPipeError)
@@ -138,6 +139,7 @@ class Conversations:
     def __init__(self, seed, listener, dial, target, expected, strict=True):
         self.seed, self.listener, self.dial, self.target = seed, listener, dial, target
         self.expected, self.strict, self.served, self.errors = expected, strict, {}, []
+        self.took = {}  # port: seconds
 
     async def serve(self, loop):
         tasks = set()
@@ -165,7 +167,7 @@ class Conversations:
                 self.errors.append(f"{peer}: {error!r}")
 
     async def one(self, loop, port, limit):
-        plan = Plan(self.seed, port)
+        plan, began = Plan(self.seed, port), time.monotonic()
         self.served[port] = loop.create_future()
         try:
             with contextlib.closing(self.dial(port)) as sock:
@@ -173,6 +175,7 @@ class Conversations:
                 await asyncio.wait_for(loop.sock_connect(sock, self.target), limit)
                 await asyncio.wait_for(follow(loop, sock, plan, "c", self.strict), limit)
             await asyncio.wait_for(asyncio.shield(self.served[port]), limit)
+            self.took[port] = time.monotonic() - began
         except (OSError, AssertionError, EOFError, asyncio.TimeoutError) as error:
             self.errors.append(f"{plan}: {error!r}")
         if self.served[port].done():
