@@ -5,6 +5,7 @@ this machine's loopback, so a server here plays a node. Nothing is written to th
 """
 import contextlib
 import glob
+import json
 import os
 import re
 import socket
@@ -17,7 +18,9 @@ import machine
 sys.path.insert(0, os.path.join(machine.TOP, "tests", "provisioning"))
 import test_provisioning as provisioning  # noqa: E402
 
-IMAGES = os.path.join(machine.TOP, "build", "image", "edged-*.qcow2")
+IMAGES = os.path.join(machine.TOP, os.environ.get("EDGED_IMAGE", "build/image"), "edged-*.qcow2")
+# Without KVM, and beside other work, a boot takes minutes.
+PATIENCE = 900
 UEFI = "/usr/share/ovmf/OVMF.fd"
 WAN_MAC, LAN_MAC = "52:54:00:00:00:01", "52:54:00:00:00:02"
 HOST_WAN, HOST_LAN = "198.51.100.2", "192.0.2.2"
@@ -40,18 +43,27 @@ def seed(folder, label, files):
     return f"{folder}/seed.iso"
 
 
-def user_data(edged, management):
+def ssh_key(folder):
+    """A key of the operator: its public half."""
+    machine.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "operator", "-f", f"{folder}/key")
+    with open(f"{folder}/key.pub", encoding="utf-8") as file:
+        return file.read().strip()
+
+
+def user_data(edged, management, key, wan_mac=WAN_MAC, lan_mac=LAN_MAC):
     return provisioning.user_data(
-        ssh_key="ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIP//////////////////////////////////////////// test",
-        wan_mac=WAN_MAC, lan_mac=LAN_MAC, edged_yaml_base64=provisioning.base64.b64encode(edged.encode()).decode(),
+        ssh_key=key, wan_mac=wan_mac, lan_mac=lan_mac, edged_yaml_base64=provisioning.base64.b64encode(edged.encode()).decode(),
         management_yaml_base64=provisioning.base64.b64encode(management.encode()).decode())
 
 
 class ImageVm:
     """One machine with one disk; power() may be called again, for the next boot."""
 
-    def __init__(self, folder, cd=None, firmware="bios", bus="virtio", memory=384):
+    def __init__(self, folder, cd=None, firmware="bios", bus="virtio", memory=384, wan="198.51.100", lan=True, metadata=None):
+        """wan: the first three numbers of its network. lan False: there is none until plug_lan(). metadata: the port of a
+        server here that is OpenStack's for it."""
         self.folder, self.cd, self.firmware, self.bus, self.memory = folder, cd, firmware, bus, memory
+        self.wan, self.lan, self.metadata = wan, lan, metadata
         self.disk, self.console_file = f"{folder}/disk.qcow2", f"{folder}/console"
         self.ports = {22: free_port(), 80: free_port()}
         image, = glob.glob(IMAGES)
@@ -63,14 +75,19 @@ class ImageVm:
                  "scsi": ["-drive", f"file={self.disk},if=none,id=disk,format=qcow2", "-device", "virtio-scsi-pci",
                           "-device", "scsi-hd,drive=disk"]}[self.bus]
         cd = ["-drive", f"file={self.cd},if=none,id=cd,format=raw,readonly=on", "-device", "ide-cd,drive=cd"] if self.cd else []
-        bios = ["-bios", UEFI] if self.firmware == "uefi" else []
+        more = (["-bios", UEFI] if self.firmware == "uefi" else []) + (
+            ["-smbios", "type=1,product=OpenStack Nova"] if self.metadata else [])
+        if self.metadata:
+            forwards += f",guestfwd=tcp:169.254.169.254:80-cmd:socat - TCP:127.0.0.1:{self.metadata}"
+        lan = ["-device", f"virtio-net-pci,netdev=lan,mac={LAN_MAC},bus=late,id=lan"] if self.lan else []
         return ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-machine", f"q35,accel={machine.accelerator()}",
-                "-cpu", "max", "-smp", "2", "-m", str(self.memory), "-display", "none", "-no-reboot", *bios,
-                "-serial", f"file:{self.console_file}", *drive, *cd,
-                "-netdev", f"user,id=wan,ipv6=off,net=198.51.100.0/24,host={HOST_WAN},dhcpstart=198.51.100.15,{forwards}",
+                "-cpu", "max", "-smp", "2", "-m", str(self.memory), "-display", "none", "-no-reboot", *more,
+                "-serial", f"file:{self.console_file}", "-qmp", f"unix:{self.folder}/qmp,server=on,wait=off", *drive, *cd,
+                "-netdev", f"user,id=wan,ipv6=off,net={self.wan}.0/24,host={self.wan}.2,dhcpstart={self.wan}.15,{forwards}",
                 "-device", f"virtio-net-pci,netdev=wan,mac={WAN_MAC}",
-                "-netdev", f"user,id=lan,ipv6=off,net=192.0.2.0/24,host={HOST_LAN},dhcpstart=192.0.2.15",
-                "-device", f"virtio-net-pci,netdev=lan,mac={LAN_MAC}"]
+                # A slot of its own: it may be plugged in later.
+                "-device", "pcie-root-port,id=late,chassis=1",
+                "-netdev", f"user,id=lan,ipv6=off,net=192.0.2.0/24,host={HOST_LAN},dhcpstart=192.0.2.15", *lan]
 
     @contextlib.contextmanager
     def power(self):
@@ -80,10 +97,33 @@ class ImageVm:
         with machine.only_one(), machine.process(self._arguments(), f"{self.folder}/qemu.log") as self.process:
             yield self
 
+    def plug_lan(self):
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(30)
+            sock.connect(f"{self.folder}/qmp")
+            answers = sock.makefile()
+            for command in ({"execute": "qmp_capabilities"},
+                            {"execute": "device_add", "arguments": {"driver": "virtio-net-pci", "netdev": "lan", "id": "lan",
+                                                                    "mac": LAN_MAC, "bus": "late"}}):
+                sock.sendall(json.dumps(command).encode() + b"\n")
+                while not any(word in (line := answers.readline()) for word in ('"return"', '"error"')):
+                    assert line, "the monitor is gone"
+                assert '"return"' in line, line
+
+    def ssh(self, command, check=True):
+        """As the operator does it."""
+        result = subprocess.run(
+            ["ssh", "-i", f"{self.folder}/key", "-p", str(self.ports[22]), "-o", "StrictHostKeyChecking=no",
+             "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes", "-o", "ConnectTimeout=120", "-o", "LogLevel=ERROR",
+             "edge-admin@127.0.0.1", command], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300,
+            check=False)
+        assert not check or result.returncode == 0, f"{command}: status {result.returncode}\n{result.stdout}{result.stderr}"
+        return result.stdout + result.stderr
+
     def console(self):
         return re.sub(r"\x1b\[[0-9;?!]*[a-zA-Z]", "", machine.tail(self.console_file, 200000))
 
-    def wait_console(self, pattern, seconds=400):
+    def wait_console(self, pattern, seconds=PATIENCE):
         deadline = time.monotonic() + seconds
         while not re.search(pattern, self.console()):
             assert self.process.poll() is None, f"the machine went off\n{self.console()[-4000:]}"
@@ -99,7 +139,7 @@ class ImageVm:
             return sock.recv(4096) or None
         return None
 
-    def wait_answer(self, port, send=b"", seconds=200):
+    def wait_answer(self, port, send=b"", seconds=PATIENCE):
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             answer = self.ask(port, send)

@@ -198,6 +198,36 @@ def accelerator():
     return "kvm" if os.access("/dev/kvm", os.R_OK | os.W_OK) else "tcg"
 
 
+@contextlib.contextmanager
+def started(folder, kernel, shared, command_line, cpus, memory):
+    """The machine whose root is the folder shared, read-only with a tmpfs over it. Yields its process; the console and the
+    second serial port are the files "console" and "results" in folder."""
+    daemon = next(path for path in VIRTIOFSD if os.path.exists(path))
+    options = (["-o", f"source={shared},cache=always,sandbox=chroot"] if daemon.startswith("/usr/lib/qemu") else
+               [f"--shared-dir={shared}", "--cache=always", "--sandbox=chroot"])
+    qemu = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-machine", f"q35,accel={accelerator()}",
+            "-cpu", "max", "-smp", str(cpus), "-m", f"{memory}M", "-display", "none", "-no-reboot",
+            "-object", f"memory-backend-memfd,id=mem,size={memory}M,share=on", "-numa", "node,memdev=mem",
+            "-chardev", f"socket,id=root,path={folder}/root.sock",
+            "-device", "vhost-user-fs-pci,chardev=root,tag=root",
+            "-kernel", kernel.image, "-initrd", kernel.initramfs,
+            "-serial", f"file:{folder}/console", "-serial", f"file:{folder}/results",
+            "-append", f"console=ttyS0 panic=-1 oops=panic quiet loglevel=4 mitigations=off audit=0 {command_line}"]
+    with process([daemon, f"--socket-path={folder}/root.sock", *options], f"{folder}/virtiofsd.log"):
+        _until(lambda: os.path.exists(f"{folder}/root.sock"), f"virtiofsd to listen: {tail(f'{folder}/virtiofsd.log')}")
+        with process(qemu, f"{folder}/qemu.log") as running:
+            yield running
+
+
+def boot_system(kernel, root, seconds, cpus=2, memory=768):
+    """A whole Debian in the folder root, with its own systemd; what it wrote to its second serial port until it went off."""
+    with tempfile.TemporaryDirectory(prefix="edged-vm-") as folder, only_one():
+        with started(folder, kernel, root, "edged.init=/sbin/init systemd.gpt_auto=0", cpus, memory) as running, \
+                contextlib.suppress(subprocess.TimeoutExpired):
+            running.wait(seconds)
+        return tail(f"{folder}/qemu.log") + tail(f"{folder}/console") + "\n" + tail(f"{folder}/results", 200000)
+
+
 def boot(kernel, jobs, boot_seconds=90, cpus=1, memory=768, preload=True):
     """Boot and run jobs, a list of (name, seconds, shell command); returns their results, missing ones last.
     preload: the modules of image/edged.modules are loaded, as on a machine with the package.
@@ -206,24 +236,12 @@ def boot(kernel, jobs, boot_seconds=90, cpus=1, memory=768, preload=True):
     with tempfile.TemporaryDirectory(prefix="edged-vm-") as folder, only_one():
         with open(f"{folder}/jobs", "w", encoding="utf-8") as file:
             file.writelines(f"{name}\t{seconds}\t{command}\n" for name, seconds, command in jobs)
-        daemon = next(path for path in VIRTIOFSD if os.path.exists(path))
-        options = (["-o", "source=/,cache=always,sandbox=chroot"] if daemon.startswith("/usr/lib/qemu") else
-                   ["--shared-dir=/", "--cache=always", "--sandbox=chroot"])
-        qemu = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-machine", f"q35,accel={accelerator()}",
-                "-cpu", "max", "-smp", str(cpus), "-m", f"{memory}M", "-display", "none", "-no-reboot",
-                "-object", f"memory-backend-memfd,id=mem,size={memory}M,share=on", "-numa", "node,memdev=mem",
-                "-chardev", f"socket,id=root,path={folder}/root.sock",
-                "-device", "vhost-user-fs-pci,chardev=root,tag=root",
-                "-kernel", kernel.image, "-initrd", kernel.initramfs,
-                "-serial", f"file:{folder}/console", "-serial", f"file:{folder}/results",
-                "-append", "console=ttyS0 panic=-1 oops=panic quiet loglevel=4 mitigations=off audit=0 "
-                           f"edged.jobs={folder}/jobs edged.top={TOP} edged.modules={kernel.modules}"
-                           + (" edged.preload" if preload else "")]
         deadline = boot_seconds + sum(seconds for _, seconds, _ in jobs)
-        with process([daemon, f"--socket-path={folder}/root.sock", *options], f"{folder}/virtiofsd.log"):
-            _until(lambda: os.path.exists(f"{folder}/root.sock"), f"virtiofsd to listen: {tail(f'{folder}/virtiofsd.log')}")
-            with process(qemu, f"{folder}/qemu.log") as machine, contextlib.suppress(subprocess.TimeoutExpired):
-                machine.wait(deadline)
+        command_line = (f"edged.jobs={folder}/jobs edged.top={TOP} edged.modules={kernel.modules}"
+                        + (" edged.preload" if preload else ""))
+        with started(folder, kernel, "/", command_line, cpus, memory) as running, \
+                contextlib.suppress(subprocess.TimeoutExpired):
+            running.wait(deadline)
         with open(f"{folder}/results", "rb") as file:
             results = parse(file.read())
         console = tail(f"{folder}/qemu.log") + tail(f"{folder}/console")

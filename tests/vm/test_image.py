@@ -1,11 +1,14 @@
 """The image, from power-on: closed before a configuration, in force after it, and again after a reboot."""
 import contextlib
 import glob
+import http.server
+import json
 import os
 import socket
 import struct
 import subprocess
 import threading
+import urllib.parse
 
 import image
 import machine
@@ -64,31 +67,115 @@ def node():
     server.close()
 
 
-def test_first_boot_and_reboot(tmp_path, node):
+def only_wan_leads_out(vm):
+    routes = vm.ssh("ip -4 route show default")
+    wan = [line for line in routes.splitlines() if " dev wan " in line]
+    lan = [line for line in routes.splitlines() if " dev lan " in line]
+    assert len(wan) == 1, routes
+    assert all("metric 4096" in line for line in lan), f"DHCP's route of lan must not be taken:\n{routes}"
+    assert " dev wan " in vm.ssh("ip -4 route get 203.0.113.77")
+
+
+def the_units_are_well(vm):
+    assert not vm.ssh("systemctl --failed --no-legend --plain").strip()
+    roles = vm.ssh("ps -o user:20=,args= -C edged")
+    for user, role in (("edged ", "--role-dir"), ("edged-api", "--role api"), ("edged-proxy", "--role proxy"),
+                       ("edged-proxy", "--role prober"), ("edged-watch", "--role watch")):
+        assert [line for line in roles.splitlines() if line.startswith(user) and role in line], roles
+    # Closed before the first device was brought up.
+    order = [int(line.split("=")[1]) for line in vm.ssh(
+        "systemctl show -p ActiveEnterTimestampMonotonic edged.service; "
+        "systemctl show -p InactiveExitTimestampMonotonic systemd-networkd.service").split() if "=" in line]
+    assert order[0] < order[1], f"the network was started before the firewall was closed: {order}"
+
+
+def test_first_boot_and_a_reboot_inside_the_confirmation_window(tmp_path, node):
+    """BIOS, virtio-blk, NoCloud, legs by MAC address."""
+    key = image.ssh_key(tmp_path)
     cd = image.seed(str(tmp_path), "cidata", {"meta-data": "instance-id: one\n",
-                                              "user-data": image.user_data(configuration(node), MANAGEMENT)})
+                                              "user-data": image.user_data(configuration(node), MANAGEMENT, key)})
     vm = image.ImageVm(str(tmp_path), cd)
     with vm.power():
         vm.wait_console("the configuration of the user-data is in force")
         assert vm.wait_answer(22).startswith(b"SSH-2.0")
         assert vm.wait_answer(80, b"hello").decode().startswith(f"{image.HOST_WAN} asked 198.51.100.15:80")
+        only_wan_leads_out(vm)
+        the_units_are_well(vm)
+        # A change that nobody confirms: no forward any more.
+        vm.ssh("f=/tmp/new.yaml; doas sed /forwards:/,\\$d /etc/edged/edged.yaml >$f && "
+               "edgectl apply $f --confirm-within 3600s && sync")
+        assert vm.ask(80, b"hello") is None
     # The plug was pulled; what is committed comes back, and the cloud is not asked for it.
     vm.cd = None
     with vm.power():
-        assert vm.wait_answer(80, b"hello", 400).decode().startswith(f"{image.HOST_WAN} asked 198.51.100.15:80")
+        assert vm.wait_answer(80, b"hello").decode().startswith(f"{image.HOST_WAN} asked 198.51.100.15:80")
         assert vm.wait_answer(22).startswith(b"SSH-2.0")
+        assert '"pending": null' in vm.ssh("edgectl --json status")
+        only_wan_leads_out(vm)
 
 
-def test_broken_user_data_leaves_management_open_with_uefi_and_scsi(tmp_path):
+def test_broken_user_data_leaves_management_open(tmp_path):
+    """UEFI, virtio-scsi, ConfigDrive."""
+    key = image.ssh_key(tmp_path)
     cd = image.seed(str(tmp_path), "config-2", {
         "openstack/latest/meta_data.json": '{"uuid": "two", "hostname": "edge"}',
-        "openstack/latest/user_data": image.user_data(BROKEN, MANAGEMENT)})
+        "openstack/latest/user_data": image.user_data(BROKEN, MANAGEMENT, key)})
     vm = image.ImageVm(str(tmp_path), cd, firmware="uefi", bus="scsi")
     with vm.power():
         vm.wait_console("only management is open")
         assert "edged.yaml:4:" in vm.console(), "the error and its line are on the console"
         assert vm.wait_answer(22).startswith(b"SSH-2.0")
         assert vm.ask(80, b"hello") is None
+        assert "refused: edged.yaml:4:" in vm.ssh("edgectl status")
+
+
+@pytest.fixture
+def metadata():
+    """OpenStack's metadata, for the guest's 169.254.169.254: what there is by path, and what was asked for."""
+    pages, asked = {}, []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            path = self.path.rstrip("/")
+            asked.append(path)
+            below = sorted({page[len(path) + 1:].split("/")[0] for page in pages if page.startswith(path + "/")})
+            body = pages[path] if path in pages else "\n".join(below)
+            self.send_response(200 if body else 404)
+            self.send_header("Content-Length", str(len(body.encode())))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield pages, asked, server.server_address[1]
+    server.shutdown()
+    server.server_close()
+
+
+def test_metadata_over_http_and_a_port_that_appears_late(tmp_path, node, metadata):
+    """virtio-scsi, OpenStack's metadata service, legs by order, lan plugged in 45 s after power-on."""
+    pages, asked, port = metadata
+    key = image.ssh_key(tmp_path)
+    pages.update({
+        "/openstack/latest/meta_data.json": '{"uuid": "three", "hostname": "edge"}',
+        "/openstack/latest/user_data": image.user_data(
+            *(text.replace("198.51.100", "169.254.169") for text in (configuration(node), MANAGEMENT)), key, wan_mac="",
+            lan_mac=""),
+        "/openstack/latest/network_data.json": json.dumps({
+            "links": [{"id": "port", "type": "phy", "ethernet_mac_address": image.WAN_MAC, "mtu": 1442}],
+            "networks": [{"id": "net", "link": "port", "type": "ipv4_dhcp"}], "services": []})})
+    vm = image.ImageVm(str(tmp_path), bus="scsi", wan="169.254.169", lan=False, metadata=port)
+    with vm.power():
+        late = threading.Timer(45, vm.plug_lan)
+        late.start()
+        vm.wait_console("the configuration of the user-data is in force")
+        assert "/openstack/latest/user_data" in asked
+        assert vm.wait_answer(80, b"hello").decode().startswith("169.254.169.2 asked")
+        assert "mtu 1442" in vm.ssh("ip link show wan")
+        only_wan_leads_out(vm)
 
 
 def test_without_a_configuration_it_is_closed(tmp_path):
@@ -96,15 +183,33 @@ def test_without_a_configuration_it_is_closed(tmp_path):
     with vm.power():
         vm.wait_console("there is no configuration yet")
         # Until the first configuration, ssh is open, to nobody's key; nothing else is.
+        assert vm.wait_answer(22).startswith(b"SSH-2.0")
         assert vm.ask(80, b"hello") is None
 
 
-def test_nothing_of_the_build_is_in_it():
-    mirrors = {line.split()[1] for line in machine.run("image/suite.sh", "sources", "trixie", cwd=machine.TOP).splitlines()
+def test_nothing_of_the_build_is_in_it(tmp_path):
+    mirrors = {urllib.parse.urlsplit(line.split()[1]).hostname
+               for line in machine.run("image/suite.sh", "sources", "trixie", cwd=machine.TOP).splitlines()
                if line.startswith("URIs:")}
-    slot = glob.glob(os.path.join(machine.TOP, "build", "image", "slot", "root"))[0]
-    listed = subprocess.run(["dump.erofs", "--ls", "--path=/etc/apt", slot], capture_output=True, text=True, check=True).stdout
-    assert mirrors and "sources.list" not in listed
-    assert "ssh_host" not in subprocess.run(["dump.erofs", "--ls", "--path=/etc/ssh", slot], capture_output=True, text=True,
-                                            check=True).stdout
+    folder = os.path.dirname(image.IMAGES)
+    root = str(tmp_path / "root")
+    machine.run("fsck.erofs", f"--extract={root}", os.path.join(folder, "slot", "root"))
+    # Debian's own names stand in documentation; a mirror of somebody's, and the folder of this tree, must not.
+    traces = [name for name in mirrors if not name.endswith("debian.org")] + [machine.TOP]
+    for trace in traces:
+        found = subprocess.run(["grep", "-rlaF", "-e", trace, root], capture_output=True, text=True, check=False)
+        assert found.returncode == 1, f"{trace}: {found.stdout[:2000]}{found.stderr[:500]}"
+    assert mirrors and not glob.glob(f"{root}/etc/apt/sources.list*")
+    with open(f"{root}/etc/shadow", encoding="utf-8") as file:
+        assert {line.split(":")[1].rstrip("*!") for line in file} == {""}, "somebody has a password"
+    keys = subprocess.run(["grep", "-rlaE", "-e", "^-----BEGIN [A-Z ]*PRIVATE KEY-----", root], capture_output=True, text=True,
+                          check=False)
+    assert keys.returncode == 1, keys.stdout
+    assert not glob.glob(f"{root}/etc/ssh/**/*host*key*", recursive=True)
+    assert os.path.getsize(f"{root}/etc/machine-id") == 0 and not os.listdir(f"{root}/root")
     assert os.path.getsize(glob.glob(image.IMAGES)[0]) <= 115 * 10**6
+    with open(glob.glob(f"{folder}/edged-*.cdx.json")[0], encoding="utf-8") as file:
+        listed = {part["name"]: part["version"] for part in json.load(file)["components"]}
+    with open(f"{root}/var/lib/dpkg/status", encoding="utf-8") as file:
+        installed = file.read().count("\nStatus: install ok installed\n")
+    assert len(listed) == installed > 100 and "edged" in listed
