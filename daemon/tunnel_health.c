@@ -9,6 +9,8 @@
 #define HANDSHAKE_MOST 180u
 /* KEEPALIVE_TIMEOUT and REKEY_TIMEOUT, and a look more. */
 #define SILENCE_MOST 18u
+/* Seconds for a first handshake: REKEY_TIMEOUT, after which it is tried again, and the looks that see it. */
+#define HOPE_MOST 9u
 /* Looks in a row before up becomes down or the other way round. */
 #define LOOKS_AGAINST 2u
 #define FULL_MISSED_MOST 3u
@@ -61,6 +63,9 @@ bool tunnel_health_look(struct tunnel_health *health, const struct tunnel_peer *
 	}
 	bool up = judge(health, seen, path, mtu, now, uptime);
 	bool first = !health->known;
+	if (first)
+		health->first_at = uptime;
+	health->hopeful = seen && !health->was_up && uptime - health->first_at < HOPE_MOST;
 	health->known = true;
 	health->against = up == health->up && !first ? 0 : health->against + 1;
 	if (health->against < LOOKS_AGAINST && !first)
@@ -68,5 +73,6 @@ bool tunnel_health_look(struct tunnel_health *health, const struct tunnel_peer *
 	bool changed = first ? up : true;
 	health->against = 0;
 	health->up = up;
+	health->was_up |= up;
 	return changed;
 }

@@ -23,6 +23,9 @@ struct tunnel_health {
 	uint64_t received;     /* at the last progress */
 	uint64_t progress_at;  /* seconds since boot */
 	bool progressed;       /* it was seen to, and not only taken for the first look */
+	uint64_t first_at;     /* the first look, seconds since boot */
+	bool was_up;
+	bool hopeful;          /* new: there was no time for a handshake yet. Not up, and no reason to refuse clients */
 	unsigned against;      /* looks in a row that say otherwise */
 	const char *failed;    /* the check that fails: "device", "handshake", "receive", "path_mtu"; NULL: none */
 	char why[TUNNEL_HEALTH_WHY];

@@ -220,7 +220,7 @@ static bool judge_peer(struct peer_entry *entry, const struct peer *peer, const 
 	if (seen && address && seen->endpoint.family != FAMILY_NONE)
 		tunnel_probe_step(&entry->probe, address, mtu);
 	bool changed = tunnel_health_look(&entry->health, seen, &entry->probe.path, mtu, now, uptime);
-	bool dead = seen && !entry->health.up;
+	bool dead = seen && !entry->health.up && !entry->health.hopeful;
 	if (entry->health.up)
 		entry->ask_wait = 0; /* the next time that it dies, its name is asked for often again */
 	changed |= dead != entry->run.dead;

@@ -310,7 +310,7 @@ static int check_spelling(struct reader *reader, const struct where *where, stru
 	for (const char *c = name; *c; c++)
 		length += strchr(plain, *c) ? 1 : 3;
 	if (length > LONGEST)
-		return reader_error(reader, where, at, "the name is too long (at most %d characters; a slash counts as three)",
+		return reader_error(reader, where, at, "the name is too long (at most %d characters; a slash, a space and each byte beyond ASCII count as three)",
 				    LONGEST);
 	for (const char *part = name; part; part = strchr(part, '/') ? strchr(part, '/') + 1 : NULL) {
 		size_t size = strcspn(part, "/");

@@ -100,12 +100,23 @@ static void drop_banned(struct build *b, struct chain_build *early)
 	rule_verdict(b, early, VERDICT_GOTO, banned, no_origin, "");
 }
 
-static bool has_network(const struct interface *leg, enum family family)
+/* Source in lan's networks of this family; one alone is compared with, which is quicker than the set. False: none. */
+static bool match_lan(struct build *b, enum family family)
 {
-	for (size_t i = 0; i < leg->network_count; i++)
-		if (leg->networks[i].addr.family == family)
-			return true;
-	return false;
+	const struct interface *lan = &b->model->lan;
+	const struct prefix *only = NULL;
+	size_t count = 0;
+	for (size_t i = 0; i < lan->network_count; i++) {
+		if (lan->networks[i].addr.family != family)
+			continue;
+		only = &lan->networks[i];
+		count++;
+	}
+	if (count == 1)
+		match_saddr(b, only);
+	else if (count > 1)
+		match_saddr_set(b, family, family == FAMILY_V6 ? "lan6" : "lan4");
+	return count > 0;
 }
 
 static void compile_early(struct build *b)
@@ -121,13 +132,10 @@ static void compile_early(struct build *b)
 	match_iif(b, "lo", true);
 	rule_verdict(b, elsewhere, VERDICT_ACCEPT, NULL, no_origin, "");
 	rule_verdict(b, elsewhere, VERDICT_GOTO, drop_chain(b, "spoofed"), lan->at, "lan networks only from lan");
-	for (int i = 0; i < 2; i++) {
-		enum family family = i ? FAMILY_V6 : FAMILY_V4;
-		if (!has_network(lan, family))
-			continue;
-		match_saddr_set(b, family, i ? "lan6" : "lan4");
+	if (match_lan(b, FAMILY_V4))
 		rule_verdict(b, early, VERDICT_GOTO, "lan-elsewhere", lan->at, "");
-	}
+	if (match_lan(b, FAMILY_V6))
+		rule_verdict(b, early, VERDICT_GOTO, "lan-elsewhere", lan->at, "");
 }
 
 /* ICMP echo requests are decided one by one, so that a limit on them is one. */

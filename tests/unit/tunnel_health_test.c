@@ -35,6 +35,27 @@ static void a_peer_comes_up_at_its_first_handshake(void **state)
 	assert_true(first.up);
 }
 
+static void a_new_peer_has_time_for_its_first_handshake(void **state)
+{
+	(void)state;
+	struct tunnel_health health = {0};
+	look(&health, 0, 0, NOW);
+	assert_true(health.hopeful && !health.up);
+	look(&health, NOW + 1, 100, NOW + 2);
+	assert_true(health.hopeful && !health.up);
+	look(&health, NOW + 1, 200, NOW + 4);
+	assert_true(health.up && health.was_up);
+	/* Once only: who dies in that time is dead. */
+	tunnel_health_look(&health, NULL, &nothing, 1420, NOW + 5, NOW + 5);
+	assert_false(health.hopeful);
+	struct tunnel_health silent = {0};
+	look(&silent, 0, 0, NOW);
+	look(&silent, 0, 0, NOW + 8);
+	assert_true(silent.hopeful);
+	look(&silent, 0, 0, NOW + 9);
+	assert_false(silent.hopeful || silent.up);
+}
+
 static void silence_and_an_old_handshake_are_death(void **state)
 {
 	(void)state;
@@ -115,6 +136,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_peer_comes_up_at_its_first_handshake),
+		cmocka_unit_test(a_new_peer_has_time_for_its_first_handshake),
 		cmocka_unit_test(silence_and_an_old_handshake_are_death),
 		cmocka_unit_test(a_single_look_changes_nothing),
 		cmocka_unit_test(a_device_made_anew_counts_from_zero),
