@@ -319,13 +319,18 @@ int bundle_check(struct bundle *bundle, const char **ret_why)
 	return 0;
 }
 
-int bundle_copy(struct bundle *bundle, enum slot_part part, int fd, const char **ret_why)
+int bundle_fits(struct bundle *bundle, enum slot_part part, int fd, const char **ret_why)
 {
 	off_t room = lseek(fd, 0, SEEK_END);
 	if (room >= 0 && (uint64_t)room < bundle->manifest.parts[part].size)
 		return refuse(bundle, -ENOSPC, ret_why, "the part %s has %" PRIu64 " bytes, and its partition %jd: this "
 			      "machine's disk was laid out for smaller images, so replace the machine", part_names[part],
 			      bundle->manifest.parts[part].size, (intmax_t)room);
+	return 0;
+}
+
+int bundle_copy(struct bundle *bundle, enum slot_part part, int fd, const char **ret_why)
+{
 	int r = walk(bundle, part, bundle->fd, bundle->at[part], fd);
 	if (r == 0 && fsync(fd) < 0)
 		r = -errno;

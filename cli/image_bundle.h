@@ -35,6 +35,8 @@ const char *bundle_key(const struct bundle *bundle);
 
 /* Each part is what the manifest says: 0, or -EBADMSG and others with *ret_why. */
 int bundle_check(struct bundle *bundle, const char **ret_why);
+/* There is room for the part in fd: 0 or -ENOSPC. */
+int bundle_fits(struct bundle *bundle, enum slot_part part, int fd, const char **ret_why);
 /* Write a part to the beginning of fd and have it on the disk. */
 int bundle_copy(struct bundle *bundle, enum slot_part part, int fd, const char **ret_why);
 /* fd holds the part, read from the disk itself and not from memory. */

@@ -11,21 +11,21 @@
 #include <string.h>
 #include <unistd.h>
 
-static int write_part(struct arena *arena, const char *device, struct bundle *bundle, enum slot_part part,
-		      const char **ret_why)
+static int open_part(struct arena *arena, const char *device, const char **ret_why)
 {
 	int fd = open(device, O_RDWR | O_CLOEXEC);
-	if (fd < 0) {
-		int error = errno;
-		const char *why = arena_printf(arena, "%s cannot be opened: %s", device, strerror(error));
-		*ret_why = why ? why : "out of memory";
-		return -error;
-	}
+	if (fd >= 0)
+		return fd;
+	int error = errno;
+	const char *why = arena_printf(arena, "%s cannot be opened: %s", device, strerror(error));
+	*ret_why = why ? why : "out of memory";
+	return -error;
+}
+
+static int write_part(struct bundle *bundle, enum slot_part part, int fd, const char **ret_why)
+{
 	int r = bundle_copy(bundle, part, fd, ret_why);
-	if (r == 0)
-		r = bundle_compare(bundle, part, fd, ret_why);
-	close(fd);
-	return r;
+	return r == 0 ? bundle_compare(bundle, part, fd, ret_why) : r;
 }
 
 static int save(struct arena *arena, int fd, const struct boot_state *state, const char **ret_why)
@@ -38,10 +38,9 @@ static int save(struct arena *arena, int fd, const struct boot_state *state, con
 	return r;
 }
 
-int image_install(struct arena *arena, const struct image_places *places, int state_fd, struct boot_state *state,
-		  struct bundle *bundle, int (*before)(void *data), void *data, const char **ret_why)
+static int install(struct arena *arena, const int *parts, enum slot to, int state_fd, struct boot_state *state,
+		   struct bundle *bundle, int (*before)(void *data), void *data, const char **ret_why)
 {
-	enum slot to = slot_other(places->booted);
 	struct boot_state next = *state;
 	next.trial = false;
 	next.slots[to].state = SLOT_WRITING;
@@ -51,9 +50,9 @@ int image_install(struct arena *arena, const struct image_places *places, int st
 		return r;
 	*state = next;
 	/* The kernel last: a slot that somebody boots by hand half-written does not start at all. */
-	r = write_part(arena, places->parts[to][PART_ROOT], bundle, PART_ROOT, ret_why);
+	r = write_part(bundle, PART_ROOT, parts[PART_ROOT], ret_why);
 	if (r == 0)
-		r = write_part(arena, places->parts[to][PART_BOOT], bundle, PART_BOOT, ret_why);
+		r = write_part(bundle, PART_BOOT, parts[PART_BOOT], ret_why);
 	if (r < 0)
 		return r;
 	r = before(data);
@@ -68,6 +67,25 @@ int image_install(struct arena *arena, const struct image_places *places, int st
 	r = save(arena, state_fd, &next, ret_why);
 	if (r == 0)
 		*state = next;
+	return r;
+}
+
+int image_install(struct arena *arena, const struct image_places *places, int state_fd, struct boot_state *state,
+		  struct bundle *bundle, int (*before)(void *data), void *data, const char **ret_why)
+{
+	enum slot to = slot_other(places->booted);
+	int parts[SLOT_PARTS] = {-1, -1}, r = 0;
+	/* What cannot work is refused while the slot still is what it was. */
+	for (unsigned i = 0; i < SLOT_PARTS && r == 0; i++) {
+		parts[i] = open_part(arena, places->parts[to][i], ret_why);
+		r = parts[i] < 0 ? parts[i] : bundle_fits(bundle, (enum slot_part)i, parts[i], ret_why);
+	}
+	if (r == 0)
+		r = install(arena, parts, to, state_fd, state, bundle, before, data, ret_why);
+	for (unsigned i = 0; i < SLOT_PARTS; i++) {
+		if (parts[i] >= 0)
+			close(parts[i]);
+	}
 	return r;
 }
 

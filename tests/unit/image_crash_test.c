@@ -232,6 +232,9 @@ static void a_slot_that_is_too_small_is_refused(void **unused)
 	assert_int_equal(truncate(kit.places.parts[SLOT_B][PART_ROOT], HELP_ROOT_SIZE - 1), 0);
 	assert_int_equal(install(), -ENOSPC);
 	assert_int_equal(check_next(), SLOT_A);
+	struct boot_state state;
+	image_kit_read_state(&kit, &state);
+	assert_int_equal(state.slots[SLOT_B].state, SLOT_EMPTY);
 }
 
 static void only_one_at_a_time(void **unused)

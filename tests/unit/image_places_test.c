@@ -36,7 +36,7 @@ static void put(const char *name, const char *text)
 static void put_partition(const char *disk, unsigned number, const char *name)
 {
 	put(arena_printf(arena, "sys/devices/%s/%s%u/uevent", disk, disk, number),
-	    arena_printf(arena, "MAJOR=253\nDEVNAME=%s%u\nDEVTYPE=partition\nPARTN=%u\nPARTNAME=%s\n", disk, number, number, name));
+	    arena_printf(arena, "MAJOR=253\nDEVNAME=%s%u\nDEVTYPE=partition\nPARTNAME=%s\n", disk, number, name));
 }
 
 static void put_disk(const char *disk)
