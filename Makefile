@@ -23,7 +23,7 @@ CTL_LIBS = $(shell pkg-config --libs yaml-0.1 jansson libcurl openssl libqrencod
 
 objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
 RULES := $(call objects,$(sort $(wildcard rules/*/*.c)))
-DAEMON := $(call objects,$(sort $(filter-out daemon/main.c,$(wildcard daemon/*.c daemon/kernel/*.c daemon/proxy/*.c daemon/api/*.c daemon/watch/*.c))))
+DAEMON := $(call objects,$(sort $(filter-out daemon/main.c,$(wildcard daemon/*.c daemon/kernel/*.c daemon/proxy/*.c daemon/api/*.c daemon/watch/*.c daemon/agent/*.c))))
 CLI := $(call objects,$(sort $(filter-out cli/main.c,$(wildcard cli/*.c))))
 UNIT := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/unit/*_test.c)))
 UNIT_HELP := $(call objects,$(sort $(filter-out %_test.c,$(wildcard tests/unit/*.c))))

@@ -26,6 +26,7 @@
 struct export {
 	struct cli *cli;
 	const json_t *tunnel, *peer;
+	const json_t *device; /* tunnel, or the device that its new keys are on */
 	const char *name, *private_key, *preshared, *endpoint;
 };
 
@@ -59,11 +60,11 @@ static const json_t *named(const json_t *list, const char *name)
 }
 
 /* The preshared key is in a file that root can read on the edge, and in no answer of edged's. */
-static const char *read_preshared(struct cli *cli, const char *tunnel, const char *peer)
+static const char *read_preshared(struct cli *cli, const char *device, const char *peer)
 {
 	char text[KEY_TEXT + 2];
 	const char *folder = option_text(cli->parsed, "state-dir");
-	const char *path = cli_format(cli, "%s/keys/%s@%s.psk", folder ? folder : STATE_DIR, peer, tunnel);
+	const char *path = cli_format(cli, "%s/keys/%s@%s.psk", folder ? folder : STATE_DIR, peer, device);
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	ssize_t length = fd >= 0 ? read(fd, text, sizeof(text)) : -1;
 	if (fd >= 0)
@@ -110,7 +111,7 @@ static const char *wg_quick(const struct export *export)
 	struct cli *cli = export->cli;
 	const char *text = cli_format(cli, "[Interface]\nPrivateKey = %s\nAddress = %s\nMTU = %" PRId64 "\n\n[Peer]\n"
 					   "PublicKey = %s\n", export->private_key, own_addresses(export),
-				      js_int(export->tunnel, "mtu"), js_text(export->tunnel, "public_key"));
+				      js_int(export->tunnel, "mtu"), js_text(export->device, "public_key"));
 	if (export->preshared)
 		text = cli_format(cli, "%sPresharedKey = %s\n", text, export->preshared);
 	return cli_format(cli, "%sAllowedIPs = %s\nEndpoint = %s\nPersistentKeepalive = 25\n", text, networks(export),
@@ -124,7 +125,7 @@ static const char *networkd(const struct export *export)
 	const char *text = cli_format(cli, "# /etc/systemd/network/50-%s.netdev (mode 0640, group systemd-network)\n[NetDev]\n"
 					   "Name=%s\nKind=wireguard\nMTUBytes=%" PRId64 "\n\n[WireGuard]\nPrivateKey=%s\n\n"
 					   "[WireGuardPeer]\nPublicKey=%s\n", name, name, js_int(export->tunnel, "mtu"),
-				      export->private_key, js_text(export->tunnel, "public_key"));
+				      export->private_key, js_text(export->device, "public_key"));
 	if (export->preshared)
 		text = cli_format(cli, "%sPresharedKey=%s\n", text, export->preshared);
 	for (const char *at = addresses; *at; at += strspn(at, ", ")) {
@@ -210,7 +211,10 @@ static int fill(struct export *export, struct edit_session *session, const json_
 			  export->name);
 		return CLI_REFUSED;
 	}
-	const char *dial = js_text(export->tunnel, "dial"), *given = option_text(cli->parsed, "endpoint");
+	/* While keys are being changed, a peer that has to be told gets the new ones. */
+	const json_t *rotation = json_object_get(export->tunnel, "rotation");
+	export->device = json_is_object(rotation) && !js_bool(export->peer, "agent") ? rotation : export->tunnel;
+	const char *dial = js_text(export->device, "dial"), *given = option_text(cli->parsed, "endpoint");
 	export->endpoint = given ? given : dial;
 	if (!*export->endpoint) {
 		cli_error(cli, "where does the peer reach this machine? --endpoint HOST:PORT (there is no floating IP)");
@@ -224,7 +228,7 @@ static int fill(struct export *export, struct edit_session *session, const json_
 		return CLI_REFUSED;
 	}
 	if (js_bool(export->peer, "preshared_key") &&
-	    !(export->preshared = read_preshared(cli, session->tunnel, export->name))) {
+	    !(export->preshared = read_preshared(cli, js_text(export->device, "device"), export->name))) {
 		cli_error(cli, "the preshared key can only be read by root on the edge itself: run this there");
 		return CLI_REFUSED;
 	}

@@ -187,6 +187,19 @@ static void add_tunnel(struct cli *cli, struct table *table, const json_t *tunne
 	table_cell(table, TONE_DIM, js_text(peer, "why"));
 }
 
+static void tell_rotation(struct cli *cli, const json_t *tunnel)
+{
+	const json_t *rotation = json_object_get(tunnel, "rotation"), *wait;
+	const char *name = js_text(tunnel, "name");
+	size_t i;
+	if (!json_is_object(rotation))
+		return;
+	cli_line(cli, "%s: its keys are being changed: device %s, port %s, our new public key is %s", name,
+		 js_text(rotation, "device"), js_any(cli, rotation, "listen"), js_text(rotation, "public_key"));
+	json_array_foreach(json_object_get(rotation, "waits_for"), i, wait)
+		cli_toned(cli, TONE_WARN, "%s: waits for %s: %s", name, js_text(wait, "peer"), js_text(wait, "why"));
+}
+
 int cmd_show_tunnels(struct cli *cli)
 {
 	static const char *const titles[] = {"tunnel",   "state",     "port",     "addresses", "backend",     "peer", "peer is",
@@ -210,6 +223,7 @@ int cmd_show_tunnels(struct cli *cli)
 	json_array_foreach(list, i, item) {
 		if (*js_text(item, "public_key"))
 			cli_line(cli, "%s: our public key is %s", js_text(item, "name"), js_text(item, "public_key"));
+		tell_rotation(cli, item);
 		if (!js_bool(item, "active") && *js_text(item, "why"))
 			cli_line(cli, "%s: not active: %s", js_text(item, "name"), js_text(item, "why"));
 	}

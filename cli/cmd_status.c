@@ -121,6 +121,11 @@ static void look_at_tunnels(struct status *status)
 	const json_t *tunnels = json_object_get(status->answer, "tunnels");
 	if (*js_text(tunnels, "why"))
 		trouble(status, "edgectl show tunnels", "%s", js_text(tunnels, "why"));
+	const json_t *wait;
+	size_t i;
+	json_array_foreach(json_object_get(tunnels, "rotation_waits"), i, wait)
+		trouble(status, "edgectl peer export, edgectl show tunnels", "the change of %s's keys waits for %s: %s",
+			js_text(wait, "tunnel"), js_text(wait, "peer"), js_text(wait, "why"));
 }
 
 static void look_at_roles(struct status *status)

@@ -66,6 +66,12 @@ static const struct option_spec export_options[] = {
 	{0},
 };
 
+static const struct option_spec agent_options[] = {
+	{.name = "state-dir", .kind = VALUE_FILE, .value = "DIR", .names = NAMES_FILES,
+	 .help = "where it keeps its keys (default /var/lib/edged-agent)"},
+	{0},
+};
+
 static const char *const shells[] = {"bash", "zsh", "fish", NULL};
 
 #define NAME_OF(which, what) {.name = "NAME", .help = what, .names = which}
@@ -145,6 +151,17 @@ const struct command commands[] = {
 	 .arguments = {NAME_OF(NAMES_NODES, "the node")}},
 	{.name = "node undrain", .run = cmd_node_undrain, .summary = "Send a drained node connections again",
 	 .arguments = {NAME_OF(NAMES_NODES, "the node")}},
+	{.name = "tunnel rotate", .run = cmd_tunnel_rotate,
+	 .summary = "Change a tunnel's keys, and those of peers with an agent",
+	 .details = "Old and new keys work side by side until every peer has moved:\n"
+		    "edgectl show tunnels says for whom it waits.",
+	 .arguments = {NAME_OF(NAMES_TUNNELS, "the tunnel")}},
+	{.name = "agent", .run = cmd_agent, .summary = "Keep a node's end of a tunnel, and take new keys over from the edge",
+	 .details = "FILE is what edgectl peer export prints. It runs until it is ended, and the tunnel stays: on the node,\n\n"
+		    "  systemctl enable --now edged-agent@wg0",
+	 .options = agent_options,
+	 .arguments = {{.name = "FILE", .kind = VALUE_FILE, .names = NAMES_FILES,
+			.help = "the node's WireGuard configuration; its name is the device's (wg0.conf)"}}},
 	{.name = "ban", .run = cmd_ban, .summary = "Drop everything from an address or prefix, open connections included",
 	 .options = ban_options,
 	 .arguments = {{.name = "ADDR", .kind = VALUE_PREFIX, .help = "the address or prefix"}}},

@@ -28,6 +28,8 @@ int cmd_edit_remove(struct cli *cli);
 int cmd_peer_export(struct cli *cli);
 int cmd_node_drain(struct cli *cli);
 int cmd_node_undrain(struct cli *cli);
+int cmd_tunnel_rotate(struct cli *cli);
+int cmd_agent(struct cli *cli);
 int cmd_ban(struct cli *cli);
 int cmd_unban(struct cli *cli);
 int cmd_explain(struct cli *cli);

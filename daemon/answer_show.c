@@ -79,12 +79,7 @@ static json_t *status_inactive(struct server *server)
 {
 	json_t *list = json_array();
 	const struct model *model = engine_model(server->engine);
-	bool can = runtime_view(server->runtime, server_now())->kernel_synproxy, asked = false, rotates = false;
-	for (size_t i = 0; model && i < model->tunnel_count; i++)
-		rotates |= model->tunnels[i].rotate_every != 0;
-	if (rotates)
-		json_array_append_new(list, json_pack("{s:s, s:s}", "section", "wireguard.*.rotate_every", "why",
-						      "rotating keys is not part of this version yet"));
+	bool can = runtime_view(server->runtime, server_now())->kernel_synproxy, asked = false;
 	for (size_t i = 0; model && i < model->forward_count; i++)
 		asked |= model->forwards[i].synproxy == TOGGLE_ON;
 	if (asked && !can)
@@ -202,12 +197,23 @@ static json_t *status_tunnels(struct server *server)
 	const struct tunnel_list *seen = engine_tunnels(server->engine, false);
 	int up = 0, total = model ? (int)model->tunnel_count : 0;
 	for (int i = 0; i < total; i++) {
-		const struct tunnel_state *tunnel = tunnel_find(seen, model->tunnels[i].name);
+		struct tunnel_slot slots[COMPILE_SLOTS];
+		(void)compile_slots(runtime_view(server->runtime, server_now()), &model->tunnels[i], slots);
+		const struct tunnel_state *tunnel = tunnel_find(seen, slots[0].device);
 		up += tunnel && tunnel->up && !tunnel->broken && !tunnel->foreign;
 	}
+	size_t count = 0;
+	cleanup_arena struct arena *arena = arena_new();
+	const struct show_peer *peers = arena ? tunnels_peers(server->tunnels, arena, &count) : NULL;
+	json_t *waits = json_array();
+	for (size_t i = 0; peers && i < count; i++)
+		if (peers[i].waits)
+			json_array_append_new(waits, json_pack("{s:s, s:s, s:s}", "tunnel", peers[i].tunnel, "peer",
+							       peers[i].peer, "why", peers[i].waits));
 	/* Which backend is tried out only where there is something to make with it. */
-	return json_pack("{s:i, s:i, s:s?, s:s?}", "total", total, "up", up, "backend",
-			 total ? tunnels_backend(server->tunnels) : NULL, "why", tunnel_watch_error(server));
+	return json_pack("{s:i, s:i, s:s?, s:s?, s:o}", "total", total, "up", up, "backend",
+			 total ? tunnels_backend(server->tunnels) : NULL, "why", tunnel_watch_error(server),
+			 "rotation_waits", waits);
 }
 
 /* What was refused before the revision in force took its place: CONFIG.refused.why, whose first line is that revision's

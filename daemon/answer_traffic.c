@@ -222,13 +222,16 @@ static void metrics_headers(const struct headers *headers, struct arena *arena, 
 	metrics->header_count = HEADERS_COUNTERS;
 }
 
-static const struct peer *find_peer(const struct model *model, const char *tunnel, const char *name)
+static const struct peer *find_peer(const struct model *model, const char *tunnel, const char *name,
+				    const struct tunnel **ret_tunnel)
 {
 	for (size_t i = 0; i < model->tunnel_count; i++) {
 		const struct tunnel *found = &model->tunnels[i];
 		for (size_t j = 0; strcmp(found->name, tunnel) == 0 && j < found->peer_count; j++)
-			if (strcmp(found->peers[j].name, name) == 0)
+			if (strcmp(found->peers[j].name, name) == 0) {
+				*ret_tunnel = found;
 				return &found->peers[j];
+			}
 	}
 	return NULL;
 }
@@ -241,9 +244,9 @@ static void metrics_peers(struct server *server, struct arena *arena, struct met
 	const struct show_peer *health = tunnels_peers(server->tunnels, arena, &count);
 	struct metrics_peer *peers = arena_array(arena, count + 1, struct metrics_peer);
 	for (size_t i = 0; health && peers && i < count; i++) {
-		const struct tunnel_state *state = tunnel_find(seen, health[i].tunnel);
-		const struct peer *peer = find_peer(model, health[i].tunnel, health[i].peer);
-		const struct tunnel_peer *found = state && peer ? tunnel_find_peer(state, peer->public_key) : NULL;
+		const struct tunnel *tunnel;
+		const struct peer *peer = find_peer(model, health[i].tunnel, health[i].peer, &tunnel);
+		const struct tunnel_peer *found = peer ? tunnels_seen(server->tunnels, seen, tunnel, peer, NULL) : NULL;
 		if (!peer)
 			continue;
 		peers[metrics->peer_count++] = (struct metrics_peer){.tunnel = health[i].tunnel,

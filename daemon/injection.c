@@ -7,6 +7,8 @@
 #include "kernel/link_monitor.h"
 #include "log.h"
 
+#include "../rules/state/compile.h"
+
 #include <errno.h>
 #include <event2/event.h>
 #include <linux/capability.h>
@@ -17,6 +19,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static const char why_loading[] = "the programs that add the PROXY header are being loaded";
@@ -223,28 +226,42 @@ int injection_update(struct injection *injection, const struct model *model)
 			load_once(injection);
 		return runtime_set_headers(injection->runtime, NULL, 0, injection->loader ? why_loading : why_missing);
 	}
-	struct header_device *devices = calloc(model->tunnel_count + 1, sizeof(*devices));
+	const struct rundata *run = runtime_view(injection->runtime, (uint64_t)time(NULL));
+	struct header_device *devices = calloc(model->tunnel_count * COMPILE_SLOTS + 1, sizeof(*devices));
 	if (!devices)
 		return -ENOMEM;
 	size_t count = 0;
 	if (model->lan.device)
 		count += attached(injection, model->lan.device, wanted, &devices[count]);
-	for (size_t i = 0; i < model->tunnel_count; i++)
-		count += attached(injection, model->tunnels[i].name, wanted, &devices[count]);
+	for (size_t i = 0; i < model->tunnel_count; i++) {
+		struct tunnel_slot slots[COMPILE_SLOTS];
+		size_t slot_count = compile_slots(run, &model->tunnels[i], slots);
+		for (size_t slot = 0; slot < slot_count; slot++)
+			count += attached(injection, slots[slot].device, wanted, &devices[count]);
+	}
 	int r = runtime_set_headers(injection->runtime, devices, count, why_detached);
 	free(devices);
 	return r;
+}
+
+static void detach(const char *device)
+{
+	unsigned index = device ? if_nametoindex(device) : 0;
+	if (index)
+		headers_detach(index);
 }
 
 void injection_remove(struct injection *injection, const struct model *model)
 {
 	if (!injection || !model)
 		return;
-	for (size_t i = 0; i <= model->tunnel_count; i++) {
-		const char *device = i < model->tunnel_count ? model->tunnels[i].name : model->lan.device;
-		unsigned index = device ? if_nametoindex(device) : 0;
-		if (index)
-			headers_detach(index);
+	const struct rundata *run = runtime_view(injection->runtime, (uint64_t)time(NULL));
+	detach(model->lan.device);
+	for (size_t i = 0; i < model->tunnel_count; i++) {
+		struct tunnel_slot slots[COMPILE_SLOTS];
+		size_t slot_count = compile_slots(run, &model->tunnels[i], slots);
+		for (size_t slot = 0; slot < slot_count; slot++)
+			detach(slots[slot].device);
 	}
 	runtime_set_headers(injection->runtime, NULL, 0, why_detached);
 }

@@ -44,6 +44,7 @@ struct show_peer {
 	bool up;
 	const char *failed; /* the check that fails (tunnel_health.h); NULL: none */
 	const char *why;    /* the same for people; or what is well */
+	const char *waits;  /* for what the change of keys waits at this peer; NULL: it does not */
 };
 
 struct show_revision {

@@ -1,6 +1,7 @@
 /* edged: one program, several roles. Decides which one this process is, and
  * hands over to it. Main itself is in server.c; privileges are dropped before
  * a role is started, by role.c. */
+#include "agent/agent.h"
 #include "api/api.h"
 #include "guard.h"
 #include "kernel/header.h"
@@ -26,6 +27,8 @@ static int run_role(const struct options *options)
 		return api_main();
 	if (strcmp(options->role, role_names[ROLE_WATCH]) == 0)
 		return watch_main();
+	if (strcmp(options->role, "agent") == 0)
+		return agent_run(options->config, options->state_dir);
 	if (strcmp(options->role, "loader") == 0)
 		return headers_load(options->runtime_dir, 0);
 	log_error("edged", "there is no role \"%s\" (roles are started by edged itself)", options->role);

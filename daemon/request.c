@@ -62,6 +62,7 @@ static const struct route routes[] = {
 	{"POST", "/v1/flush", true, answer_flush, flush_keys},
 	{"POST", "/v1/nodes/*/drain", true, answer_drain, NULL},
 	{"POST", "/v1/nodes/*/undrain", true, answer_undrain, NULL},
+	{"POST", "/v1/tunnels/*/rotate", true, answer_rotate, NULL},
 	{"POST", "/v1/bans", true, answer_ban, ban_keys},
 	{"DELETE", "/v1/bans/*", true, answer_unban, NULL},
 };

@@ -54,3 +54,4 @@ void answer_drain(struct server *server, struct request *request);
 void answer_undrain(struct server *server, struct request *request);
 void answer_ban(struct server *server, struct request *request);
 void answer_unban(struct server *server, struct request *request);
+void answer_rotate(struct server *server, struct request *request);

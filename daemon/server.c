@@ -14,6 +14,7 @@
 #include "request.h"
 #include "server_state.h"
 #include "takeover.h"
+#include "tunnel_rotate.h"
 #include "tunnel_watch.h"
 
 #include <errno.h>
@@ -350,7 +351,8 @@ static int start_core(struct server *server, unsigned workers, bool watch)
 	if (r < 0)
 		return r;
 	server->engine = engine_new(server->kernel, server->runtime);
-	return server->engine ? tunnel_watch_open(server) : -ENOMEM;
+	r = server->engine ? tunnel_watch_open(server) : -ENOMEM;
+	return r == 0 ? tunnel_rotate_open(server) : r;
 }
 
 static int start(struct server *server)
@@ -379,6 +381,7 @@ static int start(struct server *server)
 static void server_close(struct server *server)
 {
 	gather_free_all(server);
+	tunnel_rotate_close(server);
 	tunnel_watch_close(server);
 	roles_stop(&server->roles);
 	push_free(&server->push);

@@ -18,6 +18,7 @@
 
 struct gather;
 struct tunnel_watch;
+struct tunnel_rotate;
 struct injection;
 struct pressure;
 
@@ -28,6 +29,7 @@ struct server {
 	struct runtime *runtime;
 	struct tunnels *tunnels;
 	struct tunnel_watch *tunnel_watch; /* foreign changes of tunnels, and what is wrong with one */
+	struct tunnel_rotate *tunnel_rotate; /* the change of keys */
 	struct injection *injection;
 	struct pressure *pressure;
 	struct flow_log *flow_log; /* NULL: no forward wants its connections logged */

@@ -29,7 +29,7 @@ void tunnel_key_format(const uint8_t key[TUNNEL_KEY_SIZE], char ret_text[TUNNEL_
 }
 
 /* 44 characters of base64, the last one '='; a newline may follow. */
-static int parse(const char *text, size_t length, uint8_t ret_key[TUNNEL_KEY_SIZE])
+int tunnel_key_parse(const char *text, size_t length, uint8_t ret_key[TUNNEL_KEY_SIZE])
 {
 	unsigned char decoded[TUNNEL_KEY_SIZE + 1];
 	if (length && text[length - 1] == '\n')
@@ -57,7 +57,7 @@ static int read_key(const struct tunnel_keys *keys, const char *name, uint8_t re
 		r = -EACCES;
 	ssize_t length = r == 0 ? read(fd, text, sizeof(text)) : -1;
 	if (r == 0)
-		r = length < 0 ? -errno : parse(text, (size_t)length, ret_key);
+		r = length < 0 ? -errno : tunnel_key_parse(text, (size_t)length, ret_key);
 	explicit_bzero(text, sizeof(text));
 	close(fd);
 	return r;
@@ -80,10 +80,19 @@ static void clamp(uint8_t key[TUNNEL_KEY_SIZE])
 	key[31] = (uint8_t)((key[31] & 127) | 64);
 }
 
+static int write_key(const struct tunnel_keys *keys, const char *name, const uint8_t key[TUNNEL_KEY_SIZE])
+{
+	char text[TUNNEL_KEY_TEXT];
+	tunnel_key_format(key, text);
+	text[TUNNEL_KEY_TEXT - 1] = '\n';
+	int r = store_replace(keys->folder, name, text, TUNNEL_KEY_TEXT, 0600);
+	explicit_bzero(text, sizeof(text));
+	return r;
+}
+
 /* The key of that file, made when there is none. The caller wipes it. */
 static int have_key(const struct tunnel_keys *keys, const char *name, bool scalar, uint8_t ret_key[TUNNEL_KEY_SIZE])
 {
-	char text[TUNNEL_KEY_TEXT];
 	int r = read_key(keys, name, ret_key);
 	if (r != -ENOENT)
 		return r;
@@ -92,11 +101,7 @@ static int have_key(const struct tunnel_keys *keys, const char *name, bool scala
 		return r;
 	if (scalar)
 		clamp(ret_key);
-	tunnel_key_format(ret_key, text);
-	text[TUNNEL_KEY_TEXT - 1] = '\n';
-	r = store_replace(keys->folder, name, text, TUNNEL_KEY_TEXT, 0600);
-	explicit_bzero(text, sizeof(text));
-	return r;
+	return write_key(keys, name, ret_key);
 }
 
 static int private_name(const char *tunnel, char ret_name[NAME_MOST])
@@ -153,6 +158,75 @@ int tunnel_keys_preshared(const struct tunnel_keys *keys, const char *tunnel, co
 	if (r == 0)
 		tunnel_fingerprint(key, ret_fingerprint);
 	explicit_bzero(key, sizeof(key));
+	return r;
+}
+
+int tunnel_keys_set_private(const struct tunnel_keys *keys, const char *tunnel, const uint8_t key[TUNNEL_KEY_SIZE])
+{
+	char name[NAME_MOST];
+	int r = private_name(tunnel, name);
+	return r < 0 ? r : write_key(keys, name, key);
+}
+
+int tunnel_keys_set_preshared(const struct tunnel_keys *keys, const char *tunnel, const char *peer,
+			      const uint8_t key[TUNNEL_KEY_SIZE])
+{
+	char name[NAME_MOST];
+	int r = preshared_name(tunnel, peer, name);
+	return r < 0 ? r : write_key(keys, name, key);
+}
+
+struct forgetting {
+	int folder;
+	char private[NAME_MOST], suffix[NAME_MOST];
+};
+
+static int forget_one(void *context, const char *name)
+{
+	const struct forgetting *forgetting = context;
+	size_t length = strlen(name), suffix = strlen(forgetting->suffix);
+	bool preshared = length > suffix && strcmp(name + length - suffix, forgetting->suffix) == 0;
+	if (!preshared && strcmp(name, forgetting->private) != 0)
+		return 0;
+	return store_remove(forgetting->folder, name);
+}
+
+int tunnel_keys_forget(const struct tunnel_keys *keys, const char *device)
+{
+	struct forgetting forgetting = {.folder = keys->folder};
+	int r = private_name(device, forgetting.private);
+	if (r == 0)
+		r = preshared_name(device, "", forgetting.suffix);
+	return r < 0 ? r : store_each(keys->folder, forget_one, &forgetting);
+}
+
+static int rotation_name(const char *tunnel, char ret_name[NAME_MOST])
+{
+	return snprintf(ret_name, NAME_MOST, "%s.rotation", tunnel) < NAME_MOST ? 0 : -ENAMETOOLONG;
+}
+
+int tunnel_keys_load_rotation(const struct tunnel_keys *keys, const char *tunnel, struct rotation *ret_rotation)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	char name[NAME_MOST], *text;
+	size_t length;
+	int r = arena ? rotation_name(tunnel, name) : -ENOMEM;
+	if (r == 0)
+		r = store_read(keys->folder, name, ROTATION_TEXT_MOST, arena, &text, &length);
+	if (r == -ENOENT) {
+		*ret_rotation = (struct rotation){0};
+		return 0;
+	}
+	return r < 0 ? r : rotation_parse(text, length, ret_rotation);
+}
+
+int tunnel_keys_save_rotation(const struct tunnel_keys *keys, const char *tunnel, const struct rotation *rotation)
+{
+	char name[NAME_MOST], *text = rotation_print(rotation);
+	int r = text ? rotation_name(tunnel, name) : -ENOMEM;
+	if (r == 0)
+		r = store_replace(keys->folder, name, text, strlen(text), 0600);
+	free(text);
 	return r;
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "kernel/tunnel.h"
+#include "rotation.h"
 
 struct tunnel_keys;
 
@@ -17,6 +18,18 @@ const struct tunnel_secrets *tunnel_keys_secrets(const struct tunnel_keys *keys)
 int tunnel_keys_private(const struct tunnel_keys *keys, const char *tunnel, uint8_t ret_public[TUNNEL_KEY_SIZE]);
 int tunnel_keys_preshared(const struct tunnel_keys *keys, const char *tunnel, const char *peer,
 			  uint8_t ret_fingerprint[TUNNEL_KEY_SIZE]);
+/* Forget the keys of a device: its private one, and the preshared ones of its peers. 0 or -errno. */
+int tunnel_keys_forget(const struct tunnel_keys *keys, const char *device);
+/* Put a key where a private (preshared) one belongs, synced. 0 or -errno. */
+int tunnel_keys_set_private(const struct tunnel_keys *keys, const char *tunnel, const uint8_t key[TUNNEL_KEY_SIZE]);
+int tunnel_keys_set_preshared(const struct tunnel_keys *keys, const char *tunnel, const char *peer,
+			      const uint8_t key[TUNNEL_KEY_SIZE]);
+/* Where the change of a tunnel's keys stands: a file beside them, with nothing secret in it. 0 or -errno; the caller
+ * clears it. Nothing there: zeros. */
+int tunnel_keys_load_rotation(const struct tunnel_keys *keys, const char *tunnel, struct rotation *ret_rotation);
+int tunnel_keys_save_rotation(const struct tunnel_keys *keys, const char *tunnel, const struct rotation *rotation);
+/* Base64, a newline may follow. 0 or -EBADMSG. */
+int tunnel_key_parse(const char *text, size_t length, uint8_t ret_key[TUNNEL_KEY_SIZE]);
 /* A new key pair for somebody else; the caller wipes the private part. 0 or -errno. */
 int tunnel_keys_pair(uint8_t ret_private[TUNNEL_KEY_SIZE], uint8_t ret_public[TUNNEL_KEY_SIZE]);
 /* A preshared key for the one place that may show it: the peer's own configuration. The caller wipes it. */

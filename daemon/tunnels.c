@@ -2,7 +2,9 @@
  * whose, kept in lists of its own and given to the runtime as run data. */
 #include "tunnels.h"
 
-#include "tunnel_probe.h"
+#include "tunnels_parts.h"
+
+#include "../rules/state/compile.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -12,40 +14,15 @@
 #define ASK_SECONDS_FIRST 2u
 #define ASK_SECONDS_MOST 60u
 
-struct peer_entry {
-	char *name;
-	struct peer_run run; /* .peer is name */
-	struct tunnel_health health;
-	struct tunnel_probe probe;
-	uint64_t ask_at;      /* look its name up again, not before */
-	uint64_t ask_wait;    /* seconds */
-	char unresolved[80];  /* why its name has no address; "": it has, or is none */
-};
-
-struct tunnel_entry {
-	char *name;
-	uint8_t public_key[TUNNEL_KEY_SIZE];
-	struct peer_entry *peers;
-	size_t count;
-};
-
-struct tunnels {
-	struct runtime *runtime;
-	struct tunnel_keys *keys;
-	struct tunnel_kernel *kernel;
-	struct tunnel_entry *entries;
-	size_t count;
-	struct tunnel_run *view;
-	struct peer_run *peer_view;
-};
-
 static void free_entry(struct tunnel_entry *entry)
 {
 	for (size_t i = 0; i < entry->count; i++) {
 		tunnel_probe_close(&entry->peers[i].probe);
 		free(entry->peers[i].name);
 	}
+	rotation_clear(&entry->rotation);
 	free(entry->peers);
+	free(entry->second);
 	free(entry->name);
 }
 
@@ -99,7 +76,7 @@ const char *tunnels_backend(struct tunnels *tunnels)
 	return tunnel_backend_names[tunnel_kernel_backend(tunnels->kernel)];
 }
 
-static struct tunnel_entry *find(const struct tunnels *tunnels, const char *name)
+struct tunnel_entry *tunnels_find(const struct tunnels *tunnels, const char *name)
 {
 	for (size_t i = 0; i < tunnels->count; i++) {
 		if (strcmp(tunnels->entries[i].name, name) == 0)
@@ -108,7 +85,7 @@ static struct tunnel_entry *find(const struct tunnels *tunnels, const char *name
 	return NULL;
 }
 
-static struct peer_entry *find_peer(const struct tunnel_entry *entry, const char *name)
+struct peer_entry *tunnels_find_peer(const struct tunnel_entry *entry, const char *name)
 {
 	for (size_t i = 0; entry && i < entry->count; i++) {
 		if (strcmp(entry->peers[i].name, name) == 0)
@@ -119,7 +96,7 @@ static struct peer_entry *find_peer(const struct tunnel_entry *entry, const char
 
 const struct peer_run *tunnels_peer(const struct tunnels *tunnels, const char *tunnel, const char *peer)
 {
-	const struct peer_entry *entry = find_peer(find(tunnels, tunnel), peer);
+	const struct peer_entry *entry = tunnels_find_peer(tunnels_find(tunnels, tunnel), peer);
 	return entry ? &entry->run : NULL;
 }
 
@@ -145,13 +122,52 @@ const struct show_peer *tunnels_peers(const struct tunnels *tunnels, struct aren
 								   .peer = entry->peers[j].name,
 								   .up = entry->peers[j].health.up,
 								   .failed = entry->peers[j].health.failed,
-								   .why = why_text(&entry->peers[j], arena)};
+								   .why = why_text(&entry->peers[j], arena),
+								   .waits = tunnels_wait_text(entry, entry->peers[j].name)};
 	}
 	return peers;
 }
 
-/* The lists as the run data wants them. */
-static int publish(struct tunnels *tunnels)
+const char *tunnels_device(const struct tunnel_entry *entry, unsigned slot)
+{
+	return slot ? entry->second : entry->name;
+}
+
+static struct tunnel_run view_of(const struct tunnel_entry *entry)
+{
+	const struct rotation *rotation = &entry->rotation;
+	unsigned slot = rotation->slot, next = !slot;
+	struct tunnel_run view = {.tunnel = entry->name,
+				  .device = tunnels_device(entry, slot),
+				  .listen = slot ? rotation->second_listen : 0,
+				  .peer_count = entry->count};
+	memcpy(view.public_key, entry->public_key[slot], TUNNEL_KEY_SIZE);
+	if (rotation->rotating) {
+		view.next.device = tunnels_device(entry, next);
+		view.next.listen = next ? rotation->second_listen : 0;
+		memcpy(view.next.public_key, entry->public_key[next], TUNNEL_KEY_SIZE);
+	}
+	return view;
+}
+
+static struct peer_run view_of_peer(const struct tunnel_entry *entry, const struct peer_entry *peer)
+{
+	struct peer_run view = peer->run;
+	unsigned slot = entry->rotation.slot;
+	const struct rotation_peer *known = rotation_peer(&entry->rotation, peer->name);
+	if (known) {
+		memcpy(view.configured, known->configured, TUNNEL_KEY_SIZE);
+		memcpy(view.public_key, known->now.public_key, TUNNEL_KEY_SIZE);
+		view.port = known->now.port;
+		view.next = known->next;
+		view.moved = known->moved;
+	}
+	memcpy(view.preshared, peer->preshared[slot], TUNNEL_KEY_SIZE);
+	memcpy(view.next.preshared, peer->preshared[!slot], TUNNEL_KEY_SIZE);
+	return view;
+}
+
+int tunnels_publish(struct tunnels *tunnels)
 {
 	size_t peers = 0;
 	for (size_t i = 0; i < tunnels->count; i++)
@@ -166,10 +182,10 @@ static int publish(struct tunnels *tunnels)
 	peers = 0;
 	for (size_t i = 0; i < tunnels->count; i++) {
 		const struct tunnel_entry *entry = &tunnels->entries[i];
-		view[i] = (struct tunnel_run){.tunnel = entry->name, .peers = &peer_view[peers], .peer_count = entry->count};
-		memcpy(view[i].public_key, entry->public_key, TUNNEL_KEY_SIZE);
+		view[i] = view_of(entry);
+		view[i].peers = &peer_view[peers];
 		for (size_t j = 0; j < entry->count; j++)
-			peer_view[peers++] = entry->peers[j].run;
+			peer_view[peers++] = view_of_peer(entry, &entry->peers[j]);
 	}
 	free(tunnels->view);
 	free(tunnels->peer_view);
@@ -177,6 +193,21 @@ static int publish(struct tunnels *tunnels)
 	tunnels->peer_view = peer_view;
 	runtime_set_tunnels(tunnels->runtime, view, tunnels->count);
 	return 0;
+}
+
+const struct tunnel_peer *tunnels_seen(const struct tunnels *tunnels, const struct tunnel_list *seen,
+				       const struct tunnel *tunnel, const struct peer *peer,
+				       const struct tunnel_state **ret_device)
+{
+	struct tunnel_slot slots[COMPILE_SLOTS];
+	const struct rundata run = {.tunnels = tunnels->view, .tunnel_count = tunnels->view ? tunnels->count : 0};
+	(void)compile_slots(&run, tunnel, slots);
+	size_t slot = compile_peer_slot(&run, tunnel, peer);
+	const struct tunnel_state *device = tunnel_find(seen, slots[slot].device);
+	device = device && !device->broken ? device : NULL;
+	if (ret_device)
+		*ret_device = device;
+	return device ? tunnel_find_peer(device, compile_peer_key(&run, tunnel, peer, slot)) : NULL;
 }
 
 static void note_peer(struct peer_entry *entry, const struct tunnel_peer *seen)
@@ -191,17 +222,16 @@ void tunnels_note(struct tunnels *tunnels, const struct model *model, const stru
 {
 	for (size_t i = 0; model && i < model->tunnel_count; i++) {
 		const struct tunnel *tunnel = &model->tunnels[i];
-		const struct tunnel_state *state = tunnel_find(seen, tunnel->name);
-		const struct tunnel_entry *entry = find(tunnels, tunnel->name);
-		for (size_t j = 0; state && j < tunnel->peer_count; j++)
-			note_peer(find_peer(entry, tunnel->peers[j].name),
-				  tunnel_find_peer(state, tunnel->peers[j].public_key));
+		const struct tunnel_entry *entry = tunnels_find(tunnels, tunnel->name);
+		for (size_t j = 0; j < tunnel->peer_count; j++)
+			note_peer(tunnels_find_peer(entry, tunnel->peers[j].name),
+				  tunnels_seen(tunnels, seen, tunnel, &tunnel->peers[j], NULL));
 	}
-	(void)publish(tunnels);
+	(void)tunnels_publish(tunnels);
 }
 
 /* The peer's own address inside: the first single one that it may send from. */
-static const struct addr *inside(const struct peer *peer)
+const struct addr *tunnels_inside(const struct peer *peer)
 {
 	for (size_t i = 0; i < peer->allowed_ip_count; i++) {
 		if (peer->allowed_ips[i].length == addr_bits(peer->allowed_ips[i].addr.family))
@@ -210,11 +240,10 @@ static const struct addr *inside(const struct peer *peer)
 	return NULL;
 }
 
-static bool judge_peer(struct peer_entry *entry, const struct peer *peer, const struct tunnel_state *state, uint64_t now,
-		       uint64_t uptime)
+static bool judge_peer(struct peer_entry *entry, const struct peer *peer, const struct tunnel_peer *seen,
+		       const struct tunnel_state *state, uint64_t now, uint64_t uptime)
 {
-	const struct tunnel_peer *seen = state ? tunnel_find_peer(state, peer->public_key) : NULL;
-	const struct addr *address = inside(peer);
+	const struct addr *address = tunnels_inside(peer);
 	uint32_t mtu = state ? state->mtu : 0;
 	/* One that has yet to call us cannot be called: wireguard-go would log each attempt. */
 	if (seen && address && seen->endpoint.family != FAMILY_NONE)
@@ -234,17 +263,18 @@ bool tunnels_judge(struct tunnels *tunnels, const struct model *model, const str
 	bool changed = false;
 	for (size_t i = 0; model && i < model->tunnel_count; i++) {
 		const struct tunnel *tunnel = &model->tunnels[i];
-		const struct tunnel_state *state = tunnel_find(seen, tunnel->name);
-		const struct tunnel_entry *entry = find(tunnels, tunnel->name);
+		const struct tunnel_entry *entry = tunnels_find(tunnels, tunnel->name);
 		for (size_t j = 0; j < tunnel->peer_count; j++) {
-			struct peer_entry *peer = find_peer(entry, tunnel->peers[j].name);
+			struct peer_entry *peer = tunnels_find_peer(entry, tunnel->peers[j].name);
+			const struct tunnel_state *state;
+			const struct tunnel_peer *found =
+				tunnels_seen(tunnels, seen, tunnel, &tunnel->peers[j], &state);
 			if (peer)
-				changed |= judge_peer(peer, &tunnel->peers[j], state && !state->broken ? state : NULL, now,
-						      uptime);
+				changed |= judge_peer(peer, &tunnel->peers[j], found, state, now, uptime);
 		}
 	}
 	if (changed)
-		(void)publish(tunnels);
+		(void)tunnels_publish(tunnels);
 	return changed;
 }
 
@@ -259,9 +289,9 @@ void tunnels_lookups(struct tunnels *tunnels, const struct model *model, uint64_
 {
 	for (size_t i = 0; model && i < model->tunnel_count; i++) {
 		const struct tunnel *tunnel = &model->tunnels[i];
-		const struct tunnel_entry *entry = find(tunnels, tunnel->name);
+		const struct tunnel_entry *entry = tunnels_find(tunnels, tunnel->name);
 		for (size_t j = 0; j < tunnel->peer_count; j++) {
-			struct peer_entry *peer = find_peer(entry, tunnel->peers[j].name);
+			struct peer_entry *peer = tunnels_find_peer(entry, tunnel->peers[j].name);
 			if (!peer || !is_name(&tunnel->peers[j]) || now < peer->ask_at)
 				continue;
 			/* While it lives, wherever it is, nobody needs to know what its name says now. */
@@ -296,27 +326,31 @@ bool tunnels_resolved(struct tunnels *tunnels, const struct model *model, const 
 	bool changed = false;
 	for (size_t i = 0; model && i < model->tunnel_count; i++) {
 		const struct tunnel *tunnel = &model->tunnels[i];
-		const struct tunnel_entry *entry = find(tunnels, tunnel->name);
+		const struct tunnel_entry *entry = tunnels_find(tunnels, tunnel->name);
 		for (size_t j = 0; j < tunnel->peer_count; j++) {
-			struct peer_entry *peer = find_peer(entry, tunnel->peers[j].name);
+			struct peer_entry *peer = tunnels_find_peer(entry, tunnel->peers[j].name);
 			if (peer && is_name(&tunnel->peers[j]) && strcmp(tunnel->peers[j].endpoint_host, name) == 0)
 				changed |= resolve_peer(peer, addr, why);
 		}
 	}
 	if (changed)
-		(void)publish(tunnels);
+		(void)tunnels_publish(tunnels);
 	return changed;
 }
 
-static int add(struct tunnels *tunnels, const char *name, struct tunnel_entry **ret_entry)
+static int add(struct tunnels *tunnels, const struct tunnel *tunnel, struct tunnel_entry **ret_entry)
 {
 	struct tunnel_entry *entries = reallocarray(tunnels->entries, tunnels->count + 1, sizeof(*entries));
 	if (!entries)
 		return -ENOMEM;
 	tunnels->entries = entries;
-	struct tunnel_entry entry = {.name = strdup(name)};
-	if (!entry.name)
+	char second[MODEL_IFNAME_MAX + 1];
+	model_second_device(tunnel, second);
+	struct tunnel_entry entry = {.name = strdup(tunnel->name), .second = strdup(second)};
+	if (!entry.name || !entry.second) {
+		free_entry(&entry);
 		return -ENOMEM;
+	}
 	entries[tunnels->count] = entry;
 	*ret_entry = &entries[tunnels->count++];
 	return 0;
@@ -339,19 +373,17 @@ static int add_peer(struct tunnel_entry *entry, const char *name, struct peer_en
 
 static int prepare_peer(const struct tunnels *tunnels, struct tunnel_entry *entry, const struct peer *peer)
 {
-	struct peer_entry *known = find_peer(entry, peer->name);
+	struct peer_entry *known = tunnels_find_peer(entry, peer->name);
 	int r = known ? 0 : add_peer(entry, peer->name, &known);
-	if (r == 0 && peer->preshared_key && tunnel_key_is_zero(known->run.preshared))
-		r = tunnel_keys_preshared(tunnels->keys, entry->name, peer->name, known->run.preshared);
-	return r;
+	return r == 0 ? tunnels_load_peer(tunnels, entry, peer) : r;
 }
 
 static int prepare(struct tunnels *tunnels, const struct tunnel *tunnel)
 {
-	struct tunnel_entry *entry = find(tunnels, tunnel->name);
-	int r = entry ? 0 : add(tunnels, tunnel->name, &entry);
-	if (r == 0 && tunnel_key_is_zero(entry->public_key))
-		r = tunnel_keys_private(tunnels->keys, tunnel->name, entry->public_key);
+	struct tunnel_entry *entry = tunnels_find(tunnels, tunnel->name);
+	int r = entry ? 0 : add(tunnels, tunnel, &entry);
+	if (r == 0)
+		r = tunnels_load(tunnels, entry);
 	for (size_t i = 0; r == 0 && i < tunnel->peer_count; i++)
 		r = prepare_peer(tunnels, entry, &tunnel->peers[i]);
 	return r;
@@ -364,11 +396,11 @@ int tunnels_prepare(struct tunnels *tunnels, const struct model *model, struct a
 		if (r < 0) {
 			*ret_error = arena_printf(arena, "the keys of tunnel %s cannot be read or made: %s",
 						  model->tunnels[i].name, strerror(-r));
-			(void)publish(tunnels);
+			(void)tunnels_publish(tunnels);
 			return r;
 		}
 	}
-	int r = publish(tunnels);
+	int r = tunnels_publish(tunnels);
 	if (r < 0)
 		*ret_error = "out of memory";
 	return r;
@@ -395,10 +427,12 @@ void tunnels_keep_only(struct tunnels *tunnels, const struct model *model)
 	}
 	/* What goes now stands behind the rest. The run data point to it until there are new ones. */
 	tunnels->count = kept;
-	if (publish(tunnels) < 0) {
+	if (tunnels_publish(tunnels) < 0) {
 		tunnels->count = before;
 		return;
 	}
 	for (size_t i = kept; i < before; i++)
 		free_entry(&tunnels->entries[i]);
+	for (size_t i = 0; i < model->tunnel_count; i++)
+		tunnels_adopt(tunnels, &model->tunnels[i]);
 }

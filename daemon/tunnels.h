@@ -31,6 +31,23 @@ void tunnels_lookups(struct tunnels *tunnels, const struct model *model, uint64_
 /* addr FAMILY_NONE: it could not be, for this reason. True when an endpoint changed. */
 bool tunnels_resolved(struct tunnels *tunnels, const struct model *model, const char *name, const struct addr *addr,
 		      const char *why);
+/* The peer as it was observed on the device that its packets take; NULL: it is not there. ret_device (may be NULL): that
+ * device, or NULL when it is not there or broken. */
+const struct tunnel_peer *tunnels_seen(const struct tunnels *tunnels, const struct tunnel_list *seen,
+				       const struct tunnel *tunnel, const struct peer *peer,
+				       const struct tunnel_state **ret_device);
+/* The peer's own address inside: the first single one that it may send from; NULL: it has none. */
+const struct addr *tunnels_inside(const struct peer *peer);
+
+/* The change of keys (rotation.h). Each step is on disk when it returns, and in the run data; 0 or -errno, and nothing
+ * has changed. NULL: no such tunnel. */
+const struct rotation *tunnels_rotation(const struct tunnels *tunnels, const char *tunnel);
+int tunnels_rotate(struct tunnels *tunnels, const struct model *model, const struct tunnel *tunnel, uint64_t now);
+int tunnels_agree(struct tunnels *tunnels, const char *tunnel, const char *peer, const uint8_t public_key[TUNNEL_KEY_SIZE],
+		  uint16_t port);
+int tunnels_move(struct tunnels *tunnels, const char *tunnel, const char *peer, bool moved, bool done);
+int tunnels_finish(struct tunnels *tunnels, const struct tunnel *tunnel, uint64_t now);
+void tunnels_clock_wrong(struct tunnels *tunnels, const char *tunnel, const char *peer);
 /* What of peer is known; NULL when nothing is. */
 const struct peer_run *tunnels_peer(const struct tunnels *tunnels, const char *tunnel, const char *peer);
 /* Health of all peers, in arena. */

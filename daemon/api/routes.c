@@ -28,6 +28,7 @@ const struct route routes[] = {
 	{"POST", "/v1/rollback", RIGHT_WRITE, true},
 	{"POST", "/v1/nodes/{name}/drain", RIGHT_WRITE, true},
 	{"POST", "/v1/nodes/{name}/undrain", RIGHT_WRITE, true},
+	{"POST", "/v1/tunnels/{name}/rotate", RIGHT_WRITE, true},
 	{"POST", "/v1/bans", RIGHT_WRITE, true},
 	{"DELETE", "/v1/bans/{address}", RIGHT_WRITE, true},
 	{"POST", "/v1/flush", RIGHT_WRITE, true},

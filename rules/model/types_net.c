@@ -360,7 +360,8 @@ static int read_port(struct reader *reader, const struct where *where, const str
 
 static int print_port(struct arena *arena, const struct key *key, const void *entry, char **ret_text)
 {
-	return type_give(arena_printf(arena, "%u", *FIELD_CONST(entry, key, uint16_t)), ret_text);
+	uint16_t port = *FIELD_CONST(entry, key, uint16_t);
+	return port ? type_give(arena_printf(arena, "%u", port), ret_text) : type_unset(ret_text);
 }
 
 const struct value_type port_type = {.name = "port", .read = read_port, .print = print_port};

@@ -1,0 +1,211 @@
+"""New keys for a tunnel: with an agent on the node while traffic flows, and killed at each step; without one."""
+import json
+import os
+import threading
+import time
+
+import pytest
+
+from harness import (CLIENT, FAR_NODE, FAR_NODE_KEY, FAST_HEALTH, FLOATING, ApiError, config, connect, forward, ip, join_tunnel,
+                     rule, until, wg_show)
+from harness.agent import Agent
+from harness.wireguard import public_key
+
+EXAMPLE_PEER = public_key(FAR_NODE_KEY)
+
+
+def tunnelled(agent=True, preshared=True, **tunnel):
+    peer = {"public_key": EXAMPLE_PEER, "allowed_ips": ["198.18.88.13/32"], "keepalive": "1s", "agent": agent,
+            "preshared_key": preshared}
+    return config(
+        nodes={FAR_NODE[0]: {"address": FAR_NODE[1], "tunnel": "wg0"}},
+        pools={"web": {"nodes": [FAR_NODE[0]], "health": FAST_HEALTH}},
+        forwards={"raw": forward(30099, 30099), "ssh": forward(30022, 30022, "v2")},
+        rules=[rule("ping", **{"from": "any", "to": "self", "protocol": "icmp", "action": "accept"})],
+        wireguard={"wg0": {"listen": 51820, "address": "198.18.88.1/24", "peers": {FAR_NODE[0]: peer}, **tunnel}})
+
+
+def edge_wg(edged, device="wg0"):
+    return wg_show(edged.space, edged.wireguard_folder, device)
+
+
+def edge_keys(edged):
+    """{device: (our public key, the peer's)}, for devices that are there."""
+    seen = {device: edge_wg(edged, device) for device in ("wg0", "wg0-2")}
+    return {device: (state["public_key"], next(iter(state["peers"]), None)) for device, state in seen.items() if state}
+
+
+def preshared_of(edged, device="wg0"):
+    with open(os.path.join(edged.state_dir, "keys", f"{FAR_NODE[0]}@{device}.psk")) as file:
+        return file.read().strip()
+
+
+def tunnel(edged):
+    return edged.get("/v1/tunnels")[0]
+
+
+def rotated(edged, before):
+    now = tunnel(edged)
+    return now["rotation"] is None and now["device"] != before
+
+
+@pytest.fixture
+def bring_up(net, start):
+    def both(delay=0.1, **options):
+        edged = start(tunnelled(**options), restart_delay=delay)
+        agent = Agent(net, edged.folder, edge_wg(edged)["public_key"], preshared=preshared_of(edged), restart_delay=delay)
+        agent.start()
+        edged.wait_backends("raw", 1)
+        return edged, agent
+    return both
+
+
+@pytest.fixture
+def pair(bring_up):
+    return bring_up()
+
+
+def test_new_keys_at_both_ends(pair):
+    edged, agent = pair
+    before, psk = edge_keys(edged)["wg0"], preshared_of(edged)
+    edged.ctl("tunnel", "rotate", "wg0")
+    until(lambda: rotated(edged, "wg0"), 15, "the rotation to end")
+    until(lambda: list(agent.keys()) == ["wg0-2"], 5, "the old device to go at the node")
+    now = edge_keys(edged)
+    assert list(now) == ["wg0-2"] and agent.keys()["wg0-2"] == now["wg0-2"][::-1]
+    assert not set(now["wg0-2"]) & set(before), "both keys are new"
+    assert preshared_of(edged, "wg0-2") != psk
+    for folder, names in ((edged.state_dir, {"wg0-2.key", f"{FAR_NODE[0]}@wg0-2.psk", "wg0.rotation"}),
+                          (agent.state_dir, {"wg0-2.key", "edge@wg0-2.psk"})):
+        assert set(os.listdir(os.path.join(folder, "keys"))) == names, "the old keys are gone"
+    edged.wait_backends("raw", 1)
+    assert edged.post("/v1/plan")["steps"] == []
+
+
+class Probe:
+    """A hundred echo requests a second from a namespace; what is measured is the longest time without an answer."""
+
+    def __init__(self, space, to, folder):
+        self.space, self.log = space, os.path.join(folder, f"ping-{space.name}.log")
+        self.process = space.start("ping", "-n", "-D", "-i", "0.01", to, log=self.log)
+        until(lambda: len(self.times()) > 10, 10, "the first answers")
+
+    def times(self):
+        with open(self.log) as file:
+            return [float(line[1:line.index("]")]) for line in file if line.startswith("[") and "bytes from" in line]
+
+    def stop(self):
+        """(answers, longest gap in ms)"""
+        self.space.stop(self.process)
+        times = self.times()
+        return len(times), round(1000 * max(b - a for a, b in zip(times, times[1:])))
+
+
+class Streams:
+    """Connections that were open before and carry bytes all the time, each way; every byte comes back."""
+
+    def __init__(self, net, count):
+        self.net, self.ended, self.errors, self.rounds = net, False, [], [0] * count
+        self.threads = [threading.Thread(target=self._talk, args=(i,)) for i in range(count)]
+        for thread in self.threads:
+            thread.start()
+        until(lambda: all(self.rounds), 20, "all connections to carry bytes")
+
+    def _talk(self, i):
+        try:
+            with connect(self.net.internet, CLIENT, FLOATING, 30099, timeout=20) as stream:
+                while not self.ended:
+                    block = os.urandom(3000)
+                    stream.sendall(block)
+                    back = b""
+                    while len(back) < len(block):
+                        part = stream.recv(65536)
+                        if not part:
+                            raise ConnectionError("closed")
+                        back += part
+                    assert back == block
+                    self.rounds[i] += 1
+                    time.sleep(0.005)  # a load that leaves the machine to others
+        except (OSError, AssertionError) as error:
+            self.errors.append(f"{i}: {error!r}")
+
+    def stop(self):
+        self.ended = True
+        for thread in self.threads:
+            thread.join(30)
+        return self.errors
+
+
+ROUNDS = int(os.environ.get("EDGED_ROTATIONS", 5))
+KILLS = int(os.environ.get("EDGED_ROTATION_KILLS", 10))
+
+
+def test_rotations_under_load_lose_no_connection(net, pair, record_property):
+    edged, agent = pair
+    node = net.nodes[FAR_NODE[0]].space
+    streams = Streams(net, 4)
+    out, back = Probe(edged.space, FAR_NODE[1], edged.folder), Probe(node, "198.18.88.1", edged.folder)
+    seen, device = {edge_keys(edged)["wg0"]}, "wg0"
+    for _ in range(ROUNDS):
+        edged.ctl("tunnel", "rotate", "wg0")
+        until(lambda: rotated(edged, device), 20, "the rotation to end")
+        device = tunnel(edged)["device"]
+        until(lambda: list(agent.keys()) == [device], 10, "the old device to go at the node")
+        seen.add(edge_keys(edged)[device])
+    assert len({key for pair_of in seen for key in pair_of}) == 2 * (ROUNDS + 1), "every key of every rotation is new"
+    gaps = {"from the edge": out.stop(), "from the node": back.stop()}
+    print(f"{ROUNDS} rotations: answers, longest gap in ms: {gaps}; rounds of the streams: {streams.rounds}")
+    record_property("gaps_ms", str(gaps))
+    assert streams.stop() == [], "established connections live through it"
+    assert all(answers > 100 for answers, _ in gaps.values())
+
+
+def passes(space, to):
+    return space.run("ping", "-n", "-c", "1", "-W", "1", to, check=False).returncode == 0
+
+
+def edge_step(edged):
+    """How far the edge says it is: 0 begun, 1 the node's key known, 2 our packets moved, 3 the node's too, 4 finished."""
+    with open(os.path.join(edged.state_dir, "keys", "wg0.rotation")) as file:
+        state = json.load(file)
+    if not state["rotating"]:
+        return 4
+    peer = state["peers"][0]
+    return peer["next"]["known"] + peer["moved"] + peer["done"]
+
+
+def agent_step(agent, slot):
+    """The node: 0 idle, 1 prepared, 2 both devices, 3 moved, 4 finished."""
+    with open(os.path.join(agent.state_dir, "wg0.state")) as file:
+        state = json.load(file)
+    return 4 if state["slot"] != slot else state["phase"]
+
+
+# Who is killed, and when: at a step of its own, or of the other's.
+MOMENTS = [(who, side, step) for step in range(5) for side in ("edge", "node") for who in ("edge", "node", "both")]
+
+
+def test_a_kill_at_any_step_leaves_a_working_tunnel(net, bring_up):
+    """Whoever is killed stays away for a second: it is the devices alone that the tunnel works with."""
+    edged, agent = bring_up(delay=1)
+    node, device, met = net.nodes[FAR_NODE[0]].space, "wg0", set()
+    for i in range(KILLS):
+        who, side, step = MOMENTS[i * max(1, len(MOMENTS) // KILLS) % len(MOMENTS)]
+        slot, starts = int(device != "wg0"), edged.supervisor()["starts"]
+        edged.ctl("tunnel", "rotate", "wg0")
+        deadline = time.monotonic() + 20
+        while (edge_step(edged) if side == "edge" else agent_step(agent, slot)) < step and time.monotonic() < deadline:
+            pass
+        if who != "node":
+            edged.kill("main")
+        if who != "edge":
+            agent.kill()
+        met.add((edge_step(edged), agent_step(agent, slot)))
+        assert passes(edged.space, FAR_NODE[1]) and passes(node, "198.18.88.1"), f"kill {i}, {who} at {side} {step}: it works"
+        until(lambda: who == "node" or edged.supervisor()["starts"] > starts, 15, "another main")
+        until(lambda: edged.answers() and agent.pids(), 15, "both to be back")
+        until(lambda: rotated(edged, device), 30, f"kill {i}, {who} at {side} {step}: the rotation to go on to its end")
+        device = tunnel(edged)["device"]
+        until(lambda: list(agent.keys()) == [device], 30, "the node to have the new keys alone")
+        assert agent.keys()[device] == edge_keys(edged)[device][::-1]
+    print(f"{KILLS} kills; steps of edge and node when they came: {sorted(met)}")
