@@ -99,9 +99,9 @@ static int make_events(struct server *server, struct tunnel_watch *watch)
 	watch->soon = evtimer_new(server->base, on_look, server);
 	if (!watch->netlink)
 		close(fd);
-	return watch->netlink && watch->look && watch->soon && event_add(watch->netlink, NULL) == 0 && event_add(watch->look, &every) == 0
-		       ? 0
-		       : -ENOMEM;
+	if (!watch->netlink || !watch->look || !watch->soon)
+		return -ENOMEM;
+	return event_add(watch->netlink, NULL) == 0 && event_add(watch->look, &every) == 0 ? 0 : -ENOMEM;
 }
 
 int tunnel_watch_open(struct server *server)

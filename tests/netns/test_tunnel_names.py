@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from harness import CLIENT, FAR_NODE, FAR_NODE_KEY, FLOATING, WireguardPeer, fetch, ip, until, wg_show
+from harness import CLIENT, FAR_NODE, FAR_NODE_KEY, FLOATING, WireguardPeer, config, fetch, ip, until, wg_show
 from harness.wireguard import public_key
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -75,15 +75,32 @@ def test_a_node_is_called_by_its_name_and_found_again_when_it_moves(net, names, 
     edged.wait_backends("https", 3, seconds=30)
 
 
+TWO_NAMED = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="
+TWO = config(nodes=None, pools=None, wireguard={"wg0": {"listen": 51820, "address": "198.18.88.1/24", "peers": {
+    "named": {"public_key": TWO_NAMED, "allowed_ips": ["198.18.88.14/32"],
+              "endpoint": f"{NAME}:51820"},
+    FAR_NODE[0]: {"public_key": EXAMPLE_PEER, "allowed_ips": [f"{FAR_NODE[1]}/32"], "endpoint": "198.51.101.13:51820"}}}})
+
+
 def test_a_silent_name_server_delays_nothing(net, names, start):
     names.set({"silent": True})
-    edged = start()
-    until(lambda: "endpoint" in edged.show("show", "tunnels")[0]["peers"][0]["why"], 30, "the reason to be shown")
+    edged = start(TWO)
+    waiting_node(net, edged)
+
+    def peers():
+        return {peer["name"]: peer for peer in edged.show("show", "tunnels")[0]["peers"]}
+    # It has to be called: what its neighbour waits for keeps edged from nothing.
+    until(lambda: peers()[FAR_NODE[0]]["up"], 20, "the other peer to be up")
+    until(lambda: "endpoint" in peers()["named"]["why"], 30, "the reason to be shown")
     text = edged.read().replace("address: 198.18.88.1/24\n", "address: 198.18.88.1/24\n    mtu: 1380\n")
+    assert text != edged.read()
     edged.write(text)
     # One question to that name server takes four seconds.
     edged.post("/v1/apply", {}, timeout=3)
     edged.get("/v1/status", timeout=3)
+    assert peers()[FAR_NODE[0]]["up"] and not peers()["named"]["up"]
+    names.set({NAME: "198.51.101.14"})
+    until(lambda: edge_peer(edged, TWO_NAMED)["endpoint"] == "198.51.101.14:51820", 60, "it to be found when it has an answer")
 
 
 def test_a_name_that_comes_later_is_used(net, names, start):
