@@ -1,5 +1,5 @@
 # Benchmarks: tables, not timed tests. ROUNDS=n for more or fewer rounds.
-bench: bench-planes bench-forwarder bench-apply bench-flood
+bench: bench-planes bench-forwarder bench-apply bench-flood bench-tunnels
 
 bench-forwarder: deps
 	@$(MAKE) --no-print-directory --silent -j$$(nproc) tools
@@ -20,3 +20,11 @@ bench-conversations: deps
 	@$(MAKE) --no-print-directory --silent -j$$(nproc) all tools
 	@/usr/bin/python3 -B tests/bench/conversations.py $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED))
 .PHONY: bench-conversations bench bench-flood bench-planes bench-forwarder bench-apply
+
+# With what this machine has (most often wireguard-go), then with the WireGuard of Debian 13's kernel, in QEMU.
+bench-tunnels: deps deps-vm
+	@$(MAKE) --no-print-directory --silent -j$$(nproc) all tools
+	@/usr/bin/python3 -B tests/bench/tunnels.py --rounds $(or $(ROUNDS),10)
+	@/usr/bin/python3 -B tests/vm/machine.py trixie --seconds 1800 -- \
+		'EDGED_TEST_SLOW=10 /usr/bin/python3 -B tests/bench/tunnels.py --rounds $(or $(ROUNDS),10)'
+.PHONY: bench-tunnels
