@@ -5,6 +5,7 @@
 # Tools come from a small Debian 13 in build/image/tools, so that the result does not depend on this machine's release.
 # No loop device, no mount of a file system that was made here; the same input gives the same bytes.
 set -eu
+umask 022
 cd "$(dirname "$0")/.."
 
 version=$1
