@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from harness import CLIENT, FLOATING, config, connect, fetch, forward, until
+from harness import CLIENT, FAR_NODE_KEY, FLOATING, config, connect, fetch, forward, until
 from harness.edged import BUILD
 from harness.namespace import process_alive
 from harness.units import USERS, UnitEdged
@@ -53,6 +53,15 @@ def test_main_has_two_rights_and_the_roles_none(net, edged):
                     "--runtime-dir", edged.runtime_dir], stdin=subprocess.DEVNULL, check=True, timeout=60)
     edged.wait_plane("kernel", "auto")
     assert fetch(net.internet, CLIENT, FLOATING, 80).client == CLIENT
+
+
+def test_a_tunnel_comes_up(net, edged):
+    """By wireguard-go where the kernel has none: main starts it, and it keeps main's rights."""
+    edged.apply(config(forwards=FORWARDS, wireguard={"wg0": {
+        "listen": 51820, "address": "198.18.88.1/24", "peers": {"far": {
+            "public_key": FAR_NODE_KEY, "allowed_ips": ["198.18.88.13/32"]}}}}))
+    assert "198.18.88.1/24" in net.edge.run("ip", "address", "show", "dev", "wg0").stdout
+    assert edged.get("/v1/status")["tunnels"]["total"] == 1
 
 
 def test_killed_roles_come_back(net, edged):

@@ -58,7 +58,8 @@ class UnitEdged(Edged if __package__ else object):
     def start(self, wait=True):
         self.role_dir = os.path.join(self.folder, "roles")
         os.makedirs(self.role_dir, exist_ok=True)
-        for path in (self.etc, self.state_dir, self.runtime_dir):
+        os.makedirs(self.wireguard_folder, exist_ok=True)
+        for path in (self.etc, self.state_dir, self.runtime_dir, self.wireguard_folder):
             subprocess.run(["chown", "-R", "edged:edged", path], check=True)
         self.manager = self.space.start(sys.executable, "-B", os.path.abspath(__file__), self.role_dir,
                                         os.path.join(BUILD, "edged"), log=self.log)
@@ -66,7 +67,10 @@ class UnitEdged(Edged if __package__ else object):
         return super().start(wait)
 
     def arguments(self):
-        return [*setpriv("edged", CAPABILITIES), *super().arguments(), "--role-dir", self.role_dir]
+        # As udev leaves it; in mounts of its own, so that the machine's stays as it is.
+        device = 'test -e "$0" || mknod -m 666 "$0" c 10 200; mount --bind "$0" /dev/net/tun && exec "$@"'
+        return ["sh", "-c", device, os.path.join(self.folder, "tun"), *setpriv("edged", CAPABILITIES), *super().arguments(),
+                "--role-dir", self.role_dir]
 
     def roles(self):
         """{pid: role} as main tells them: they are not its children."""
