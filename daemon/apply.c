@@ -5,6 +5,7 @@
 #include "closed.h"
 #include "front.h"
 #include "guard.h"
+#include "devices.h"
 #include "flow_log.h"
 #include "injection.h"
 #include "log.h"
@@ -131,12 +132,12 @@ static int bring_up(struct server *server, struct model **model, bool must_liste
 	}
 	if (r < 0)
 		log_error("tunnel", "%s", error);
-	injection_update(server->injection, *model);
+	devices_update(server, *model);
 	run = runtime_view(server->runtime, now);
 	r = must_listen ? push_prepare(server->push, *model, run, arena, &error) : 0;
 	if (r < 0) {
 		fail(result, 409, error);
-		injection_update(server->injection, engine_model(server->engine));
+		devices_update(server, engine_model(server->engine));
 		return r;
 	}
 	engine_tolerate_tunnels(server->engine, !must_listen);
@@ -146,7 +147,7 @@ static int bring_up(struct server *server, struct model **model, bool must_liste
 		if (result->report.at.line)
 			text = arena_printf(arena, "%s:%u: %s", result->report.at.file, result->report.at.line, text);
 		fail(result, 500, text);
-		injection_update(server->injection, engine_model(server->engine));
+		devices_update(server, engine_model(server->engine));
 		/* Sockets that were bound for what did not come. */
 		if (engine_model(server->engine))
 			push_send(server->push, engine_model(server->engine), runtime_view(server->runtime, now),
@@ -155,7 +156,7 @@ static int bring_up(struct server *server, struct model **model, bool must_liste
 	}
 	tunnel_watch_tell(server, result->report.tunnel_error);
 	/* Tunnels that are there only now. */
-	if (injection_update(server->injection, engine_model(server->engine)) > 0)
+	if (devices_update(server, engine_model(server->engine)) > 0)
 		server_refresh_soon(server);
 	tunnels_keep_only(server->tunnels, engine_model(server->engine));
 	runtime_keep_only(server->runtime, engine_model(server->engine));

@@ -28,6 +28,8 @@ struct runtime {
 	struct header_device *headers; /* their names are owned */
 	size_t header_count;
 	const char *header_why;
+	struct header_device *flows; /* likewise */
+	size_t flow_count;
 	bool has_tunnels;
 	const struct tunnel_run *tunnels; /* not owned */
 	size_t tunnel_count;
@@ -68,6 +70,7 @@ void runtime_free(struct runtime **runtime)
 	for (size_t i = 0; i < r->draining_count; i++)
 		free(r->draining[i]);
 	free_headers(r->headers, r->header_count);
+	free_headers(r->flows, r->flow_count);
 	free_texts(r->pressed, r->pressed_count);
 	free(r->health);
 	free(r->draining);
@@ -256,20 +259,19 @@ void runtime_set_kernel(struct runtime *runtime, bool owner, bool synproxy)
 	runtime->synproxy = synproxy;
 }
 
-static bool same_headers(const struct runtime *runtime, const struct header_device *devices, size_t count, const char *why)
+static bool same_devices(const struct header_device *had, size_t had_count, const struct header_device *devices, size_t count)
 {
-	if (runtime->header_count != count || runtime->header_why != why)
+	if (had_count != count)
 		return false;
 	for (size_t i = 0; i < count; i++)
-		if (runtime->headers[i].index != devices[i].index || strcmp(runtime->headers[i].name, devices[i].name) != 0)
+		if (had[i].index != devices[i].index || strcmp(had[i].name, devices[i].name) != 0)
 			return false;
 	return true;
 }
 
-int runtime_set_headers(struct runtime *runtime, const struct header_device *devices, size_t count, const char *why)
+/* Replaces a list by a copy of another one. */
+static int take_devices(struct header_device **list, size_t *list_count, const struct header_device *devices, size_t count)
 {
-	if (same_headers(runtime, devices, count, why))
-		return 0;
 	struct header_device *copy = calloc(count + 1, sizeof(*copy));
 	size_t copied = 0;
 	while (copy && copied < count && (copy[copied].name = strdup(devices[copied].name))) {
@@ -280,9 +282,27 @@ int runtime_set_headers(struct runtime *runtime, const struct header_device *dev
 		free_headers(copy, copied);
 		return -ENOMEM;
 	}
-	free_headers(runtime->headers, runtime->header_count);
-	runtime->headers = copy;
-	runtime->header_count = count;
+	free_headers(*list, *list_count);
+	*list = copy;
+	*list_count = count;
+	return 0;
+}
+
+int runtime_set_flow_devices(struct runtime *runtime, const struct header_device *devices, size_t count)
+{
+	if (same_devices(runtime->flows, runtime->flow_count, devices, count))
+		return 0;
+	int r = take_devices(&runtime->flows, &runtime->flow_count, devices, count);
+	return r < 0 ? r : 1;
+}
+
+int runtime_set_headers(struct runtime *runtime, const struct header_device *devices, size_t count, const char *why)
+{
+	if (same_devices(runtime->headers, runtime->header_count, devices, count) && runtime->header_why == why)
+		return 0;
+	int r = take_devices(&runtime->headers, &runtime->header_count, devices, count);
+	if (r < 0)
+		return r;
 	runtime->header_why = why;
 	return 1;
 }
@@ -346,6 +366,8 @@ const struct rundata *runtime_view(struct runtime *runtime, uint64_t now)
 		.header_devices = runtime->headers,
 		.header_device_count = runtime->header_count,
 		.header_why = runtime->header_why,
+		.flow_devices = runtime->flows,
+		.flow_device_count = runtime->flow_count,
 		.has_tunnels = runtime->has_tunnels,
 		.tunnels = runtime->tunnels,
 		.tunnel_count = runtime->tunnel_count,

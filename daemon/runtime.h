@@ -24,6 +24,8 @@ void runtime_keep_only(struct runtime *runtime, const struct model *model);
 /* When the next ban ends; 0: none does. */
 uint64_t runtime_next_expiry(const struct runtime *runtime);
 
+/* Devices that a flowtable can have. 1: they are others now; 0; or -ENOMEM. */
+int runtime_set_flow_devices(struct runtime *runtime, const struct header_device *devices, size_t count);
 void runtime_set_kernel(struct runtime *runtime, bool owner, bool synproxy);
 /* The devices that carry the header programs, copied, and why others do not (a static sentence, may be NULL). */
 /* The forwards under SYN pressure, copied. */

@@ -5,6 +5,7 @@
 #include "apply.h"
 #include "front.h"
 #include "gather.h"
+#include "devices.h"
 #include "flow_log.h"
 #include "injection.h"
 #include "kernel/nft_monitor.h"
@@ -144,7 +145,7 @@ static void on_monitor(evutil_socket_t fd, short what, void *context)
 static void on_injection(void *context)
 {
 	struct server *server = context;
-	if (injection_update(server->injection, engine_model(server->engine)) > 0)
+	if (devices_update(server, engine_model(server->engine)) > 0)
 		server_refresh_soon(server);
 }
 

@@ -54,6 +54,7 @@ struct server {
 	uint64_t started_at;
 	uint64_t repairs;
 	unsigned ticks; /* seconds that the loop has run, more or less */
+	bool flowtable, flowtable_tried; /* the kernel has flowtables; that was looked for */
 	bool outgoing_workers;   /* a former main's workers still accept */
 	struct takeover former;  /* the sockets of those that are units */
 	bool health_unsaved;     /* to be written with the next refresh */

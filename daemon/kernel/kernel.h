@@ -63,5 +63,7 @@ int kernel_open(int owner_fd, struct kernel **ret_kernel);
 int kernel_owner_fd(const struct kernel *kernel);
 /* Does this kernel know NFT_TABLE_F_PERSIST (6.9 and later)? Tried on a table that is never committed. */
 bool kernel_has_owner_persist(struct kernel *kernel);
+/* Does this kernel have flowtables (nf_flow_table)? Tried in the same way. */
+bool kernel_has_flowtable(struct kernel *kernel);
 /* Can this kernel answer SYNs in a server's place (nft_synproxy)? Tried in the same way. */
 bool kernel_has_synproxy(struct kernel *kernel);

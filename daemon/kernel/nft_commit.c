@@ -93,10 +93,24 @@ static int build_hash(const struct build *build, const struct set *set, bool was
 	return rc;
 }
 
+/* The flowtable as a whole, or devices that come and go. */
+static int build_flowtable(const struct build *build, const struct step *step, const struct element *devices, size_t count)
+{
+	bool adds = step->kind == STEP_ADD_SET || step->kind == STEP_ADD_ELEMENTS;
+	uint16_t flags = step->kind == STEP_ADD_SET ? NLM_F_CREATE | NLM_F_EXCL : adds ? NLM_F_CREATE : 0;
+	struct nlmsghdr *message =
+		add(build, adds ? NFT_MSG_NEWFLOWTABLE : NFT_MSG_DELFLOWTABLE, flags, OBJECT_ROOM + 64 * count);
+	if (!message)
+		return -ENOMEM;
+	return done(build, message, put_flowtable(message, STATE_TABLE, step->set->name, adds, devices, count));
+}
+
 static int build_set(const struct build *build, const struct step *step)
 {
 	if (step->kind == STEP_SET_HASH)
 		return build_hash(build, step->set, step->had_hash, true);
+	if (step->set->flowtable)
+		return build_flowtable(build, step, NULL, 0);
 	bool fresh = step->kind == STEP_ADD_SET;
 	struct nlmsghdr *message = add(build, fresh ? NFT_MSG_NEWSET : NFT_MSG_DELSET, fresh ? NLM_F_CREATE | NLM_F_EXCL : 0,
 				       SET_ROOM);
@@ -113,6 +127,9 @@ static int build_set(const struct build *build, const struct step *step)
 
 static int build_elements(const struct build *build, const struct step *step)
 {
+	if (step->set->flowtable)
+		return step->kind == STEP_FLUSH_SET ? -EINVAL :
+						      build_flowtable(build, step, step->elements, step->element_count);
 	if (step->kind == STEP_FLUSH_SET) {
 		struct nlmsghdr *message = add(build, NFT_MSG_DELSETELEM, 0, SET_ROOM);
 		if (!message)

@@ -351,7 +351,8 @@ static const struct codec *const codecs[EXPR_KINDS] = {
 	[EXPR_HASH] = &codec_hash,	   [EXPR_NAT] = &codec_nat,	      [EXPR_REDIRECT] = &codec_redirect,
 	[EXPR_MASQUERADE] = &codec_masquerade, [EXPR_REJECT] = &codec_reject,
 	[EXPR_SYNPROXY] = &codec_synproxy, [EXPR_ROUTE_MSS] = &codec_route_mss, [EXPR_NETWORK16] = &codec_network16,
-	[EXPR_SET_MSS] = &codec_set_mss,   [EXPR_STRIP_OPTION] = &codec_strip_option, [EXPR_VERDICT] = &codec_verdict,
+	[EXPR_SET_MSS] = &codec_set_mss,   [EXPR_STRIP_OPTION] = &codec_strip_option,
+	[EXPR_FLOW_ADD] = &codec_flow_add, [EXPR_VERDICT] = &codec_verdict,
 };
 
 int nft_expr_encode(const struct expr *expr, struct nftnl_expr **ret_expr)

@@ -23,6 +23,8 @@ extern const struct codec codec_lookup, codec_dynset, codec_limit, codec_counter
 	codec_nat, codec_redirect, codec_masquerade, codec_reject, codec_synproxy;
 /* In nft_expr_mss.c. */
 extern const struct codec codec_route_mss, codec_network16, codec_set_mss, codec_strip_option;
+/* In nft_flowtable.c. */
+extern const struct codec codec_flow_add;
 
 /* Index of number in numbers; false when it is not there. */
 bool codec_find(const uint32_t *numbers, size_t count, uint32_t number, size_t *ret_index);

@@ -164,6 +164,23 @@ bool kernel_has_synproxy(struct kernel *kernel)
 	return rc == 0 && probe_end(nft_kernel_of(kernel), &batch) == 1;
 }
 
+bool kernel_has_flowtable(struct kernel *kernel)
+{
+	struct nft_batch batch cleanup_batch = {0};
+	if (kernel->ops != &ops)
+		return false;
+	int rc = nft_batch_begin(0, &batch);
+	if (rc == 0)
+		rc = probe_table(&batch, PROBE_TRIED, 0);
+	struct nlmsghdr *message =
+		rc == 0 ? nft_batch_add(&batch, PROBE_TRIED, NFT_MSG_NEWFLOWTABLE, NLM_F_CREATE, OBJECT_ROOM) : NULL;
+	if (!message)
+		return false;
+	put_flowtable(message, PROBE_TABLE, "probe", true, NULL, 0);
+	nft_batch_done(&batch, message);
+	return probe_end(nft_kernel_of(kernel), &batch) == 1;
+}
+
 bool kernel_has_owner_persist(struct kernel *kernel)
 {
 	if (kernel->ops != &ops)

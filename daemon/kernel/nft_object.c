@@ -20,6 +20,7 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define HASH_SIZE 32
@@ -34,7 +35,7 @@ static const char *const type_names[] = {
 static const uint32_t hooks[] = {
 	[HOOK_PREROUTING] = NF_INET_PRE_ROUTING, [HOOK_INPUT] = NF_INET_LOCAL_IN,
 	[HOOK_FORWARD] = NF_INET_FORWARD,	 [HOOK_OUTPUT] = NF_INET_LOCAL_OUT,
-	[HOOK_POSTROUTING] = NF_INET_POST_ROUTING,
+	[HOOK_POSTROUTING] = NF_INET_POST_ROUTING, [HOOK_INGRESS] = NF_INET_INGRESS,
 };
 
 /* What came of a parser of libnftnl's; errno was 0 before. Some of them go on without memory, and leave a name out. */
@@ -74,10 +75,21 @@ int get_table(const struct nlmsghdr *message, uint32_t *ret_flags, uint32_t *ret
 	return rc;
 }
 
+/* libnftnl wants a list that ends with NULL, and copies it. */
+static bool put_devices(struct nftnl_chain *to, const struct chain *chain)
+{
+	const char *names[CHAIN_DEVICES_MOST + 1] = {0};
+	if (chain->device_count > CHAIN_DEVICES_MOST)
+		return false;
+	for (size_t i = 0; i < chain->device_count; i++)
+		names[i] = chain->devices[i];
+	return !chain->device_count || nftnl_chain_set_array(to, NFTNL_CHAIN_DEVICES, names) >= 0;
+}
+
 int put_chain(struct nlmsghdr *message, const struct chain *chain, bool whole)
 {
 	bool base = chain->type != CHAIN_REGULAR;
-	if (base && (chain->type > CHAIN_ROUTE || chain->hook > HOOK_POSTROUTING))
+	if (base && (chain->type > CHAIN_ROUTE || chain->hook > HOOK_INGRESS))
 		return -EINVAL;
 	struct nftnl_chain *to = nftnl_chain_alloc();
 	if (!to)
@@ -88,6 +100,7 @@ int put_chain(struct nlmsghdr *message, const struct chain *chain, bool whole)
 		good = good && nftnl_chain_set_str(to, NFTNL_CHAIN_TYPE, type_names[chain->type]) >= 0;
 		nftnl_chain_set_u32(to, NFTNL_CHAIN_HOOKNUM, hooks[chain->hook]);
 		nftnl_chain_set_s32(to, NFTNL_CHAIN_PRIO, chain->priority);
+		good = good && put_devices(to, chain);
 	}
 	if (base)
 		nftnl_chain_set_u32(to, NFTNL_CHAIN_POLICY, chain->policy_drop ? NF_DROP : NF_ACCEPT);
@@ -95,6 +108,30 @@ int put_chain(struct nlmsghdr *message, const struct chain *chain, bool whole)
 		nftnl_chain_nlmsg_build_payload(message, to);
 	nftnl_chain_free(to);
 	return good ? 0 : -ENOMEM;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static int read_devices(const struct nftnl_chain *from, struct arena *arena, struct chain *chain)
+{
+	const char *const *names = nftnl_chain_is_set(from, NFTNL_CHAIN_DEVICES) ?
+					   nftnl_chain_get_array(from, NFTNL_CHAIN_DEVICES) : NULL;
+	size_t count = 0;
+	while (names && names[count])
+		count++;
+	const char **devices = count ? arena_array(arena, count, const char *) : NULL;
+	for (size_t i = 0; i < count; i++) {
+		if (!devices || !(devices[i] = arena_strdup(arena, names[i])))
+			return -ENOMEM;
+	}
+	if (count)
+		qsort(devices, count, sizeof(*devices), compare_names);
+	chain->devices = devices;
+	chain->device_count = count;
+	return 0;
 }
 
 /* A base chain's definition; false when it is of a kind that we never make. */
@@ -105,9 +142,9 @@ static bool read_base(const struct nftnl_chain *from, struct chain *chain)
 	size_t t = CHAIN_FILTER, h = HOOK_PREROUTING;
 	while (type && t <= CHAIN_ROUTE && strcmp(type, type_names[t]) != 0)
 		t++;
-	while (h <= HOOK_POSTROUTING && hooks[h] != hook)
+	while (h <= HOOK_INGRESS && hooks[h] != hook)
 		h++;
-	if (!type || t > CHAIN_ROUTE || h > HOOK_POSTROUTING)
+	if (!type || t > CHAIN_ROUTE || h > HOOK_INGRESS)
 		return false;
 	chain->type = (enum chain_type)t;
 	chain->hook = (enum hook)h;
@@ -142,6 +179,8 @@ int get_chain(const struct nlmsghdr *message, struct arena *arena, bool *ret_our
 			chain.type = CHAIN_FILTER;
 			chain.priority = INT32_MIN;
 		}
+		if (rc == 0 && ours)
+			rc = read_devices(from, arena, &chain);
 	}
 	nftnl_chain_free(from);
 	if (rc < 0)

@@ -12,6 +12,7 @@
 #define TABLE_FLAG_OWNER 0x2u
 #define TABLE_FLAG_PERSIST 0x4u
 
+#define CHAIN_DEVICES_MOST 16
 #define OBJECT_ROOM 2048 /* of attributes: a table, chain or counter */
 /* Of attributes: a rule of that many expressions. */
 #define RULE_ROOM(exprs) (2048 + 512 * (size_t)(exprs))
@@ -46,5 +47,10 @@ struct counter_message {
 	uint8_t hash[32];
 };
 int get_counter(const struct nlmsghdr *message, struct arena *arena, struct counter_message *ret_counter);
+/* In nft_flowtable.c: a flowtable (rules/state keeps it as a set). whole: as it is made, else to delete it, or these of its
+ * devices. */
+int put_flowtable(struct nlmsghdr *message, const char *table, const char *name, bool whole, const struct element *devices,
+		  size_t count);
+int get_flowtable(const struct nlmsghdr *message, struct arena *arena, bool *ret_ours, struct set *ret_set);
 /* To delete one. */
 void put_counter_name(struct nlmsghdr *message, const char *name);

@@ -149,21 +149,33 @@ static int take_counter(const struct nlmsghdr *message, void *data)
 	return 0;
 }
 
+static int keep_set(struct observation *seen, const struct set *set)
+{
+	struct state *state = seen->state;
+	struct set *sets = arena_grow(state->arena, state->sets, state->set_count, sizeof(*set), &seen->set_capacity);
+	if (!sets)
+		return -ENOMEM;
+	sets[state->set_count++] = *set;
+	state->sets = sets;
+	return 0;
+}
+
 static int take_set(const struct nlmsghdr *message, void *data)
 {
 	struct observation *seen = data;
-	struct state *state = seen->state;
 	bool ours;
 	struct set set;
-	int rc = get_set(message, state->arena, &ours, &set);
-	if (rc < 0 || !ours)
-		return rc;
-	struct set *sets = arena_grow(state->arena, state->sets, state->set_count, sizeof(set), &seen->set_capacity);
-	if (!sets)
-		return -ENOMEM;
-	sets[state->set_count++] = set;
-	state->sets = sets;
-	return 0;
+	int rc = get_set(message, seen->state->arena, &ours, &set);
+	return rc < 0 || !ours ? rc : keep_set(seen, &set);
+}
+
+static int take_flowtable(const struct nlmsghdr *message, void *data)
+{
+	struct observation *seen = data;
+	bool ours;
+	struct set set;
+	int rc = get_flowtable(message, seen->state->arena, &ours, &set);
+	return rc < 0 || !ours ? rc : keep_set(seen, &set);
 }
 
 static int chain_order(const void *a, const void *b)
@@ -240,7 +252,7 @@ static int read_elements(struct nft_kernel *kernel, struct arena *arena, struct 
 int observe_elements(struct nft_kernel *kernel, struct arena *arena, struct set *set)
 {
 	static const uint8_t none[sizeof(set->hash)];
-	if (set->dynamic || !set->key[0] || memcmp(set->hash, none, sizeof(none)) != 0)
+	if (set->dynamic || set->flowtable || !set->key[0] || memcmp(set->hash, none, sizeof(none)) != 0)
 		return 0;
 	int rc = -EAGAIN;
 	for (int tries = 0; rc == -EAGAIN && tries < READ_AGAIN_MOST; tries++)
@@ -294,6 +306,8 @@ static int observe_ruleset(struct observation *seen)
 		rc = dump(seen, NFT_MSG_GETOBJ, NFTA_OBJ_TABLE, take_counter);
 	if (rc == 0)
 		rc = dump(seen, NFT_MSG_GETSET, NFTA_SET_TABLE, take_set);
+	if (rc == 0)
+		rc = dump(seen, NFT_MSG_GETFLOWTABLE, NFTA_FLOWTABLE_TABLE, take_flowtable);
 	if (rc < 0)
 		return rc == -ENOENT ? -EINTR : rc;
 	sort(state->chains, state->chain_count, sizeof(struct chain), chain_order);

@@ -55,7 +55,7 @@ static int collect(struct touched *touched, const struct steps *steps)
 		return -ENOMEM;
 	for (size_t i = 0; i < steps->count; i++) {
 		const struct step *step = &steps->items[i];
-		if (step->kind == STEP_ADD_TABLE || step->kind == STEP_DELETE_TABLE)
+		if (step->kind == STEP_ADD_TABLE || step->kind == STEP_DELETE_TABLE || (step->set && step->set->flowtable))
 			return -ERESTART;
 		if (step->chain)
 			touched->chains[touched->chain_count++] = step->chain->name;

@@ -273,6 +273,7 @@ struct model {
 	size_t expectation_count;
 	struct listen_tcp metrics;
 	struct api_config api;
+	bool flowtable; /* where the kernel has one */
 };
 
 /* One input file: the main file first, then conf.d in name order, then what

@@ -85,6 +85,8 @@ struct rundata {
 	size_t lingering_count;
 	const char *const *pressed; /* forwards under so many SYNs that synproxy: auto is on */
 	size_t pressed_count;
+	const struct header_device *flow_devices; /* of wan and lan, where the kernel has flowtables */
+	size_t flow_device_count;
 	bool kernel_synproxy;  /* the kernel can answer SYNs in the nodes' place */
 	bool kernel_owner;     /* table flags owner and persist are there */
 	bool has_tunnels;      /* this machine can hold tunnels; else none are part of the state */

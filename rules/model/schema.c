@@ -396,6 +396,9 @@ static const struct key root_keys[] = {
 	{"wireguard", .section = &schema_wireguard, .text = "tunnels"},
 	{"metrics", .section = &schema_metrics, .text = "Prometheus metrics"},
 	{"api", .section = &schema_api, AT(model, api), .text = "the API over the network"},
+	{"flowtable", &bool_type, AT(model, flowtable), .preset = "false",
+	 .text = "established connections between lan and wan go below the ruleset where the kernel can (nf_flow_table); bans "
+		 "cut them all the same. Where it cannot, nothing changes"},
 	{"blocklists", .section = &schema_blocklists, .text = "sources that are dropped"},
 	{"rules", .section = &schema_rules, .text = "what else may pass, and what may not"},
 	{"expect", .section = &schema_expect, .text = "what must hold"},

@@ -74,7 +74,7 @@ static bool limits_ban(const struct build *b)
 }
 
 /* Every packet comes by here, those of established flows too: what has nothing to find is not asked. */
-static void drop_banned(struct build *b, struct chain_build *early)
+void drop_banned(struct build *b, struct chain_build *early)
 {
 	const char *banned = drop_chain(b, "banned");
 	bool limits = limits_ban(b);
@@ -472,6 +472,7 @@ static void compile_hooks(struct build *b)
 	/* Through the machine goes only what was let in here: a flow from before this table is not. */
 	const char *header = compile_header_chain(b);
 	struct chain_build *forward = build_base_chain(b, "forward", CHAIN_FILTER, HOOK_FORWARD, 0, true);
+	compile_flow_add(b, forward);
 	match_mark_other(b, MARK_HEADER_MASK, 0);
 	rule_verdict(b, forward, VERDICT_GOTO, header, no_origin, "with a PROXY header");
 	match_mark(b, MARK_ACCEPTED, MARK_ACCEPTED);
@@ -573,6 +574,7 @@ void compile_frame(struct build *b)
 		build_base_chain(b, "prerouting", CHAIN_NAT, HOOK_PREROUTING, PRIORITY_DNAT, false);
 	compile_forwards(b, dnat, watch);
 	compile_hooks(b);
+	compile_flowtable(b);
 	compile_synproxy_output(b);
 	compile_postrouting(b);
 	compile_clamp(b);

@@ -16,7 +16,8 @@ static bool uses_anew(const struct diff *diff, const struct rule_state *rule)
 	for (size_t i = 0; i < rule->expr_count; i++) {
 		const struct expr *expr = &rule->exprs[i];
 		if ((expr->kind == EXPR_LOOKUP && diff_set_is_anew(diff, expr->lookup.set)) ||
-		    (expr->kind == EXPR_DYNSET && diff_set_is_anew(diff, expr->dynset.set)))
+		    (expr->kind == EXPR_DYNSET && diff_set_is_anew(diff, expr->dynset.set)) ||
+		    (expr->kind == EXPR_FLOW_ADD && diff_set_is_anew(diff, expr->flow.table)))
 			return true;
 	}
 	return false;

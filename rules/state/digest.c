@@ -161,6 +161,9 @@ static void mix_expr(uint64_t *hash, const struct expr *expr)
 	case EXPR_STRIP_OPTION:
 		mix(hash, expr->option.kind);
 		break;
+	case EXPR_FLOW_ADD:
+		mix_text(hash, expr->flow.table);
+		break;
 	case EXPR_SYNPROXY:
 		mix(hash, pack(expr->synproxy.mss, expr->synproxy.wscale, expr->synproxy.timestamp,
 			       expr->synproxy.sack, 0));

@@ -66,6 +66,12 @@ void compile_synproxy_decide(struct build *b, struct chain_build *decide);
 void compile_synproxy_input(struct build *b, struct chain_build *input);
 void compile_synproxy_output(struct build *b);
 
+/* Rules for what operators and packets have banned; nothing where nobody can be. */
+void drop_banned(struct build *b, struct chain_build *chain);
+/* compile_flowtable.c. The flowtable and the bans ahead of it; the rule that puts flows into it. */
+void compile_flowtable(struct build *b);
+void compile_flow_add(struct build *b, struct chain_build *forward);
+
 /* What the tables of dispatch are made for. */
 struct dispatch {
 	const char *map;   /* name of the map of (protocol, port); addressed ones add "4" and "6" */

@@ -99,10 +99,15 @@ void print_chain_head(struct text *text, const struct chain *chain)
 	static const char *const hooks[] = {
 		[HOOK_PREROUTING] = "prerouting", [HOOK_INPUT] = "input",           [HOOK_FORWARD] = "forward",
 		[HOOK_OUTPUT] = "output",         [HOOK_POSTROUTING] = "postrouting",
+		[HOOK_INGRESS] = "ingress",
 	};
-	if (chain->type != CHAIN_REGULAR)
-		text_add(text, "type %s hook %s priority %d; policy %s;", types[chain->type], hooks[chain->hook],
-			 chain->priority, chain->policy_drop ? "drop" : "accept");
+	if (chain->type == CHAIN_REGULAR)
+		return;
+	text_add(text, "type %s hook %s ", types[chain->type], hooks[chain->hook]);
+	for (size_t i = 0; i < chain->device_count; i++)
+		text_add(text, "%s%s%s", i ? ", " : "devices = { ", chain->devices[i],
+			 i + 1 < chain->device_count ? "" : " } ");
+	text_add(text, "priority %d; policy %s;", chain->priority, chain->policy_drop ? "drop" : "accept");
 }
 
 static void print_items(struct text *text, const struct set *set, const struct element *elements, size_t element_count,
@@ -132,7 +137,7 @@ static void print_hash(struct text *text, const struct set *set)
 static void print_set(struct text *text, const struct set *set)
 {
 	static const uint8_t none[sizeof(set->hash)];
-	text_add(text, "\n\t%s %s {\n\t\t", set->data ? "map" : "set", set->name);
+	text_add(text, "\n\t%s %s {\n\t\t", set->flowtable ? "flowtable" : set->data ? "map" : "set", set->name);
 	print_set_head(text, set, "\n\t\t");
 	text_add(text, "\n");
 	if (memcmp(set->hash, none, sizeof(none)) != 0) {

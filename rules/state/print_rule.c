@@ -376,6 +376,10 @@ static void print_option(struct printer *printer, const struct expr *expr)
 		load(printer, expr->mss.reg, "rt mtu", VALUE_INTEGER, 2);
 	if (expr->kind == EXPR_STRIP_OPTION)
 		print_strip(printer, expr);
+	if (expr->kind == EXPR_FLOW_ADD) {
+		begin(printer);
+		text_add(printer->out, "flow add @%s", expr->flow.table);
+	}
 	if (expr->kind != EXPR_SET_MSS)
 		return;
 	begin(printer);
@@ -449,7 +453,7 @@ static void print_expr(struct printer *printer, const struct expr *expr)
 	case EXPR_NAT ... EXPR_MASQUERADE:
 		print_nat(printer, expr);
 		break;
-	case EXPR_ROUTE_MSS ... EXPR_STRIP_OPTION:
+	case EXPR_ROUTE_MSS ... EXPR_FLOW_ADD:
 		print_option(printer, expr);
 		break;
 	case EXPR_REJECT ... EXPR_SYNPROXY:

@@ -146,6 +146,12 @@ static bool range_equal(const struct expr *a, const struct expr *b)
 	       data_equal(a->range.last, b->range.last, a->range.length);
 }
 
+static bool immediate_equal(const struct expr *a, const struct expr *b)
+{
+	return a->immediate.reg == b->immediate.reg && a->immediate.length == b->immediate.length &&
+	       data_equal(a->immediate.data, b->immediate.data, a->immediate.length);
+}
+
 bool expr_equal(const struct expr *a, const struct expr *b)
 {
 	if (a->kind != b->kind)
@@ -179,8 +185,7 @@ bool expr_equal(const struct expr *a, const struct expr *b)
 		return a->log.group == b->log.group && a->log.snaplen == b->log.snaplen &&
 		       text_equal(a->log.prefix, b->log.prefix);
 	case EXPR_IMMEDIATE:
-		return a->immediate.reg == b->immediate.reg && a->immediate.length == b->immediate.length &&
-		       data_equal(a->immediate.data, b->immediate.data, a->immediate.length);
+		return immediate_equal(a, b);
 	case EXPR_NUMGEN:
 		return a->numgen.random == b->numgen.random && a->numgen.modulus == b->numgen.modulus &&
 		       a->numgen.offset == b->numgen.offset && a->numgen.reg == b->numgen.reg;
@@ -199,6 +204,8 @@ bool expr_equal(const struct expr *a, const struct expr *b)
 		return a->mss.reg == b->mss.reg;
 	case EXPR_STRIP_OPTION:
 		return a->option.kind == b->option.kind;
+	case EXPR_FLOW_ADD:
+		return text_equal(a->flow.table, b->flow.table);
 	case EXPR_SYNPROXY:
 		return synproxy_equal(a, b);
 	case EXPR_VERDICT:
@@ -229,6 +236,8 @@ bool element_equal(const struct element *a, const struct element *b)
 
 bool set_definition_equal(const struct set *a, const struct set *b)
 {
+	if (a->flowtable != b->flowtable)
+		return false;
 	return memcmp(a->key, b->key, sizeof(a->key)) == 0 && a->data == b->data && a->interval == b->interval &&
 	       a->dynamic == b->dynamic && a->timeout == b->timeout && a->size == b->size &&
 	       a->timeout_ms == b->timeout_ms && a->gc_interval_ms == b->gc_interval_ms && a->with == b->with &&
@@ -240,6 +249,11 @@ bool chain_definition_equal(const struct chain *a, const struct chain *b)
 {
 	if (a->type != b->type || !text_equal(a->name, b->name))
 		return false;
+	if (a->device_count != b->device_count)
+		return false;
+	for (size_t i = 0; i < a->device_count; i++)
+		if (strcmp(a->devices[i], b->devices[i]) != 0)
+			return false;
 	return a->type == CHAIN_REGULAR ||
 	       (a->hook == b->hook && a->priority == b->priority && a->policy_drop == b->policy_drop);
 }

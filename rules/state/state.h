@@ -55,6 +55,7 @@ enum expr_kind {
 	EXPR_NETWORK16, /* reg = the same two bytes in network order */
 	EXPR_SET_MSS,   /* the SYN's segment size = reg, if that is smaller */
 	EXPR_STRIP_OPTION, /* the TCP option becomes NOPs */
+	EXPR_FLOW_ADD, /* the flow goes into the flowtable */
 	EXPR_VERDICT,   /* the rule's end */
 	EXPR_KINDS
 };
@@ -134,6 +135,7 @@ struct expr {
 		struct { uint16_t mss; uint8_t wscale; bool timestamp, sack; } synproxy; /* what is offered to clients */
 		struct { uint8_t reg; } mss; /* EXPR_ROUTE_MSS, EXPR_NETWORK16, EXPR_SET_MSS */
 		struct { uint8_t kind; } option; /* EXPR_STRIP_OPTION: IANA's number of it */
+		struct { const char *table; } flow; /* EXPR_FLOW_ADD */
 		struct { enum verdict_kind kind; const char *chain; } verdict;
 	};
 };
@@ -149,7 +151,8 @@ struct rule_state {
 };
 
 enum chain_type { CHAIN_REGULAR, CHAIN_FILTER, CHAIN_NAT, CHAIN_ROUTE };
-enum hook { HOOK_PREROUTING, HOOK_INPUT, HOOK_FORWARD, HOOK_OUTPUT, HOOK_POSTROUTING };
+enum hook { HOOK_PREROUTING, HOOK_INPUT, HOOK_FORWARD, HOOK_OUTPUT, HOOK_POSTROUTING,
+	    HOOK_INGRESS /* of the chain's devices */ };
 
 struct chain {
 	const char *name;
@@ -157,6 +160,8 @@ struct chain {
 	enum hook hook;    /* base chains */
 	int32_t priority;  /* base chains */
 	bool policy_drop;  /* base chains */
+	const char *const *devices; /* HOOK_INGRESS: sorted names */
+	size_t device_count;
 	const struct rule_state *rules;
 	size_t rule_count;
 	struct origin at;
@@ -185,6 +190,7 @@ struct set {
 	enum field key[STATE_FIELDS_MAX]; /* 0 ends */
 	enum field data; /* 0: a set; FIELD_VERDICT: a verdict map; else a data map */
 	bool interval, dynamic, timeout;
+	bool flowtable;         /* no set for the kernel, but a flowtable: its elements are the names of its devices */
 	uint32_t size;          /* 0: no bound; a dynamic set must have one */
 	uint64_t timeout_ms;    /* default of elements; 0: none */
 	uint64_t gc_interval_ms;

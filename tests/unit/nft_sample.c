@@ -77,6 +77,7 @@ static const struct expr every[] = {
 	{.kind = EXPR_NETWORK16, .mss = {15}},
 	{.kind = EXPR_SET_MSS, .mss = {2}},
 	{.kind = EXPR_STRIP_OPTION, .option = {8}},
+	{.kind = EXPR_FLOW_ADD, .flow = {"offload"}},
 	{.kind = EXPR_SYNPROXY, .synproxy = {1460, 7, true, true}},
 	{.kind = EXPR_SYNPROXY, .synproxy = {536, 0, false, false}},
 	{.kind = EXPR_VERDICT, .verdict = {VERDICT_ACCEPT, NULL}},

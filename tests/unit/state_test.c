@@ -44,6 +44,7 @@ static const struct kind_case kind_cases[] = {
 	{EXPR_NETWORK16, 1},
 	{EXPR_SET_MSS, 1},
 	{EXPR_STRIP_OPTION, 1},
+	{EXPR_FLOW_ADD, 0},
 	{EXPR_VERDICT, W},
 };
 
@@ -83,6 +84,8 @@ static const char **expr_text(struct expr *expr)
 		return &expr->counter.name;
 	case EXPR_LOG:
 		return &expr->log.prefix;
+	case EXPR_FLOW_ADD:
+		return &expr->flow.table;
 	case EXPR_VERDICT:
 		return &expr->verdict.chain;
 	default:
