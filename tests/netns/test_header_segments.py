@@ -254,6 +254,23 @@ def test_timestamps_and_window_are_the_ends_own(talk):
     assert option(talk.at_client(ack=1, window=555).options, 8) == struct.pack("!II", 900, 100)
 
 
+def test_window_smaller_than_the_header(talk):
+    """The client is told the node's own window. What it sends into it lies behind the node's, as long as the header is
+    not acknowledged, and is sent again, with the header ahead."""
+    talk.open(acknowledged=False)
+    talk.to_client(flags=ACK | PSH, payload=b"hi", window=20)
+    talk.at_client(ack=0, payload=b"hi", window=20)
+    for again in (False, True):
+        talk.to_node(ack=2, payload=b"x" * 20)
+        if again:
+            talk.at_node(seq=0, ack=2, flags=ACK | PSH, payload=talk.header)
+        talk.at_node(seq=talk.length, ack=2, payload=b"x" * 20)
+    talk.to_client(seq=2, ack=talk.length, window=20)
+    talk.to_client(seq=2, ack=talk.length + 20, window=20)
+    talk.at_client(seq=2, ack=20, window=20)
+    talk.nothing_at_node()
+
+
 @pytest.mark.parametrize("garbage", [b"", b"\0"])
 def test_keep_alive_probe_before_data(talk, garbage):
     """The header is not known to have arrived: a probe may not reach into it."""
