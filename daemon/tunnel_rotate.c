@@ -5,6 +5,7 @@
 #include "tunnel_rotate.h"
 
 #include "agent_message.h"
+#include "clock.h"
 #include "log.h"
 
 #include "../rules/state/compile.h"
@@ -12,7 +13,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/timex.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -367,15 +367,6 @@ static void on_message(evutil_socket_t fd, short what, void *context)
 	}
 }
 
-/* The kernel knows when something like NTP keeps its clock: then that is believed, whatever files say. */
-static const char *clock_is_wrong(const struct server *server, const struct rotation *rotation)
-{
-	struct timex clock = {0};
-	bool kept = adjtimex(&clock) >= 0 && !(clock.status & STA_UNSYNC);
-	uint64_t written = rotation->since > server->applied_at ? rotation->since : server->applied_at;
-	return rotation_clock_is_wrong(server_now(), kept ? 0 : written);
-}
-
 int tunnel_rotate_start(struct server *server, const char *name, const char **ret_why)
 {
 	const struct tunnel *tunnel = find_tunnel(server, name);
@@ -384,7 +375,7 @@ int tunnel_rotate_start(struct server *server, const char *name, const char **re
 		return -ENOENT;
 	if (rotation->rotating)
 		return -EALREADY;
-	*ret_why = clock_is_wrong(server, rotation);
+	*ret_why = clock_is_wrong(rotation->since > server->applied_at ? rotation->since : server->applied_at);
 	if (*ret_why)
 		return -ETIME;
 	int r = tunnels_rotate(server->tunnels, engine_model(server->engine), tunnel, server_now());

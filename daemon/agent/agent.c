@@ -5,6 +5,7 @@
 #include "agent.h"
 
 #include "../agent_message.h"
+#include "../clock.h"
 #include "../log.h"
 #include "../store.h"
 #include "config.h"
@@ -20,7 +21,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
-#include <sys/timex.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -124,13 +124,6 @@ static int load(struct agent *agent)
 	return r;
 }
 
-static const char *clock_is_wrong(const struct agent *agent)
-{
-	struct timex clock = {0};
-	bool kept = adjtimex(&clock) >= 0 && !(clock.status & STA_UNSYNC);
-	return rotation_clock_is_wrong((uint64_t)time(NULL), kept ? 0 : agent->state.since);
-}
-
 /* The next device is the one in force now, and the old one goes. */
 static int leave(struct agent *agent)
 {
@@ -176,7 +169,7 @@ static int take_offer(struct agent *agent, const struct agent_message *offer, st
 {
 	const struct agent_state *state = &agent->state;
 	bool known = state->id == offer->id && state->phase != AGENT_IDLE;
-	if (!known && clock_is_wrong(agent)) {
+	if (!known && clock_is_wrong(agent->state.since)) {
 		ret_answer->verb = AGENT_WAIT;
 		return 0;
 	}

@@ -1,6 +1,7 @@
 """New keys for a tunnel: with an agent on the node while traffic flows, and killed at each step; without one."""
 import json
 import os
+import socket
 import threading
 import time
 
@@ -209,3 +210,126 @@ def test_a_kill_at_any_step_leaves_a_working_tunnel(net, bring_up):
         until(lambda: list(agent.keys()) == [device], 30, "the node to have the new keys alone")
         assert agent.keys()[device] == edge_keys(edged)[device][::-1]
     print(f"{KILLS} kills; steps of edge and node when they came: {sorted(met)}")
+
+
+def waits(edged):
+    found = tunnel(edged)["rotation"]
+    return {item["peer"]: item["why"] for item in found["waits_for"]} if found else None
+
+
+def test_without_an_agent_both_keys_work_until_the_node_was_changed(net, start):
+    edged = start(tunnelled(agent=False))
+    node = net.nodes[FAR_NODE[0]].space
+    ip("-n", node.name, "address", "del", f"{FAR_NODE[1]}/32", "dev", "lo", check=False)
+    peer = join_tunnel(node, edged.folder, edge_wg(edged)["public_key"], preshared=preshared_of(edged))
+    edged.wait_backends("raw", 1)
+    old, streams = edge_keys(edged)["wg0"][0], Streams(net, 2)
+    edged.ctl("tunnel", "rotate", "wg0")
+    assert waits(edged) == {FAR_NODE[0]: "no handshake with the new key yet"}
+    assert FAR_NODE[0] in edged.ctl("show", "tunnels").stdout and FAR_NODE[0] in edged.ctl("status", check=False).stdout
+    assert edge_keys(edged)["wg0"][0] == old and edge_wg(edged, "wg0-2")["listen"] == 51821
+    with pytest.raises(ApiError) as refused:
+        edged.post("/v1/tunnels/wg0/rotate")
+    assert refused.value.status == 409
+
+    # A restart goes on waiting, with the same keys.
+    now = edge_keys(edged)
+    starts = edged.supervisor()["starts"]
+    edged.kill("main")
+    until(lambda: edged.supervisor()["starts"] > starts and edged.answers(), 15, "another main")
+    assert edge_keys(edged) == now and waits(edged) == {FAR_NODE[0]: "no handshake with the new key yet"}
+    assert passes(edged.space, FAR_NODE[1])
+
+    # The operator changes the node: what peer export says now has the new key, port and preshared key.
+    text = edged.ctl("peer", "export", FAR_NODE[0], "--state-dir", edged.state_dir).stdout
+    assert f"PublicKey = {now['wg0-2'][0]}" in text and ":51821" in text and preshared_of(edged, "wg0-2") in text
+    path = os.path.join(edged.folder, "new.psk")
+    with open(path, "w") as file:
+        file.write(preshared_of(edged, "wg0-2"))
+    # One peer has an allowed IP: the new one takes it from the old one.
+    peer.run("wg", "set", "wg0", "peer", now["wg0-2"][0], "preshared-key", path, "endpoint", f"{FLOATING}:51821",
+             "persistent-keepalive", "1", "allowed-ips", "198.18.88.0/24")
+    until(lambda: rotated(edged, "wg0"), 20, "the rotation to end")
+    assert list(edge_keys(edged)) == ["wg0-2"]
+    until(lambda: passes(edged.space, FAR_NODE[1]), 5)
+    assert streams.stop() == [], "connections live through it"
+
+
+def change(path, **values):
+    with open(path) as file:
+        state = json.load(file)
+    state.update(values)
+    with open(path, "w") as file:
+        json.dump(state, file)
+
+
+def test_keys_are_changed_by_their_age(pair):
+    edged, agent = pair
+    edged.stop()
+    state = os.path.join(edged.state_dir, "keys", "wg0.rotation")
+    change(state, since=int(time.time()) - 3601)
+    edged.write(edged.read().replace("    listen: 51820\n", "    listen: 51820\n    rotate_every: 1h\n"))
+    edged.start()
+    edged.apply()
+    until(lambda: rotated(edged, "wg0"), 20, "a rotation that nobody asked for")
+    until(lambda: list(agent.keys()) == ["wg0-2"], 10)
+    with open(state) as file:
+        assert time.time() - json.load(file)["since"] < 60, "the next one is in an hour"
+
+
+@pytest.mark.skipif(os.path.exists("/run/systemd/timesync/synchronized"), reason="this machine's clock is kept, and believed")
+def test_a_clock_that_is_not_right_makes_no_keys(pair):
+    edged, agent = pair
+    later, state = int(time.time()) + 86400, os.path.join(edged.state_dir, "keys", "wg0.rotation")
+    edged.stop()
+    change(state, since=later)
+    edged.start()
+    refused = edged.ctl("tunnel", "rotate", "wg0", check=False)
+    assert refused.returncode == 1 and "clock" in refused.stderr and list(edge_keys(edged)) == ["wg0"]
+    # The node's: its keys were made in what is the future to it now.
+    edged.stop()
+    change(state, since=later - 2 * 86400)
+    change(os.path.join(agent.state_dir, "wg0.state"), since=later)
+    agent.kill()
+    edged.start()
+    edged.ctl("tunnel", "rotate", "wg0")
+    until(lambda: waits(edged) == {FAR_NODE[0]: "its agent's clock is not right yet"}, 10)
+    assert list(agent.keys()) == ["wg0"] and passes(edged.space, FAR_NODE[1])
+    change(os.path.join(agent.state_dir, "wg0.state"), since=later - 2 * 86400)
+    agent.kill()
+    until(lambda: rotated(edged, "wg0"), 20, "the rotation to go on")
+
+
+def test_who_is_not_the_edge_is_not_heard(net, pair):
+    """The same bytes from the edge's own machine, but without its port or its hop limit; and bytes that are no message."""
+    edged, agent = pair
+    state = os.path.join(agent.state_dir, "wg0.state")
+    with open(state) as file:
+        before = file.read()
+    offer = b"edgedkey" + bytes([1, 1, 0, 0]) + (51821).to_bytes(2, "big") + bytes(2) + (7).to_bytes(8, "big") + b"k" * 32 + bytes(32)
+    with edged.space.inside():
+        def sender(port, hops):
+            made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            made.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, hops)
+            made.bind(("198.18.88.1", port))
+            made.settimeout(0.3)
+            return made
+        senders = [(sender(0, 255), offer), (sender(851, 254), offer), (sender(851, 255), offer[:-1]),
+                   (sender(851, 255), os.urandom(88)), (sender(851, 255), b"")]
+    for made, message in senders:
+        with made:
+            for _ in range(20):
+                made.sendto(message, (FAR_NODE[1], 851))
+            with pytest.raises(OSError):
+                made.recv(100)
+    with open(state) as file:
+        assert file.read() == before and list(agent.keys()) == ["wg0"]
+    # The control: with both it is heard, and nothing comes of an offer that is not gone on with.
+    with edged.space.inside():
+        made = sender(851, 255)
+    with made:
+        made.sendto(offer, (FAR_NODE[1], 851))
+        assert made.recv(100)[9] == 2
+    edged.ctl("tunnel", "rotate", "wg0")
+    until(lambda: rotated(edged, "wg0"), 20, "the edge's own to be taken in its place")
