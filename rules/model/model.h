@@ -169,7 +169,7 @@ struct peer {
 	uint16_t endpoint_port;
 	milliseconds keepalive;    /* 0: off; whole seconds */
 	bool preshared_key;
-	bool agent;                /* the peer runs the node agent, which takes new keys of ours over */
+	bool agent;                /* the peer runs the node agent: new keys are agreed with it */
 	struct origin at;
 };
 

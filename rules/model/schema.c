@@ -223,7 +223,7 @@ static const struct key peer_keys[] = {
 	{"preshared_key", &bool_type, AT(peer, preshared_key), .preset = "false",
 	 .text = "use a preshared key as well; it is made on this machine and handed out by `edgectl peer export`"},
 	{"agent", &bool_type, AT(peer, agent), .preset = "false",
-	 .text = "the peer runs the node agent, which takes over new keys of ours"},
+	 .text = "the peer runs the node agent (`edgectl agent`), which takes new keys over by itself"},
 	{0},
 };
 
@@ -244,7 +244,7 @@ static const struct key tunnel_keys[] = {
 	 .text = "UDP port of the second device that new keys take; both take turns. Opened while it is used. The next "
 		 "port that no tunnel has when left out"},
 	{"rotate_every", &duration_type, AT(tunnel, rotate_every), .least = HOUR, .most = 3650 * DAY,
-	 .text = "make new keys this often; needs the node agent on every peer"},
+	 .text = "change all keys this often; for a peer without the node agent it waits until the operator has changed it"},
 	{"peers", .section = &schema_peers, .text = "the other ends"},
 	{0},
 };

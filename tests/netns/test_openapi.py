@@ -188,6 +188,11 @@ def test_every_answer_is_as_described(document, net, start):
     assert api.ask("POST", "/v1/nodes/{name}/drain", name="k8s-1")["draining"]
     assert not api.ask("POST", "/v1/nodes/{name}/undrain", name="k8s-1")["draining"]
     api.ask("POST", "/v1/nodes/{name}/drain", name="nobody", expect=404)
+    assert api.ask("POST", "/v1/tunnels/{name}/rotate", name="wg0")["rotating"]
+    api.ask("POST", "/v1/tunnels/{name}/rotate", name="wg0", expect=409)
+    api.ask("POST", "/v1/tunnels/{name}/rotate", name="nothing", expect=404)
+    assert api.ask("GET", "/v1/tunnels")[0]["rotation"]["waits_for"]
+    assert api.ask("GET", "/v1/status")["tunnels"]["rotation_waits"]
 
     files = api.ask("GET", "/v1/config")["files"]
     assert files[0]["name"] == "edged.yaml"

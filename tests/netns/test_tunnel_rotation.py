@@ -306,7 +306,8 @@ def test_who_is_not_the_edge_is_not_heard(net, pair):
     state = os.path.join(agent.state_dir, "wg0.state")
     with open(state) as file:
         before = file.read()
-    offer = b"edgedkey" + bytes([1, 1, 0, 0]) + (51821).to_bytes(2, "big") + bytes(2) + (7).to_bytes(8, "big") + b"k" * 32 + bytes(32)
+    offer = (b"edgedkey" + bytes([1, 1, 0, 0]) + (51821).to_bytes(2, "big") + bytes(2) + (7).to_bytes(8, "big") + b"k" * 32
+             + bytes(32))
     with edged.space.inside():
         def sender(port, hops):
             made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -18,8 +18,8 @@ static void what_is_written_reads_back(void **state)
 	uint8_t bytes[AGENT_MESSAGE_SIZE];
 	for (int verb = AGENT_OFFER; verb <= AGENT_WAIT; verb++) {
 		bool keys = verb == AGENT_OFFER || verb == AGENT_ACCEPT;
-		struct agent_message message = {.verb = (enum agent_verb)verb, .id = 0x123456789abcdef0, .port = keys ? 51821 : 0,
-						.has_preshared = verb == AGENT_OFFER}, back;
+		struct agent_message message = {.verb = (enum agent_verb)verb, .id = 0x123456789abcdef0,
+						.port = keys ? 51821 : 0, .has_preshared = verb == AGENT_OFFER}, back;
 		memset(message.public_key, keys ? 7 : 0, 32);
 		memset(message.preshared, message.has_preshared ? 8 : 0, 32);
 		agent_message_write(&message, bytes);

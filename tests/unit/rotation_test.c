@@ -14,6 +14,9 @@
 
 #define NOW 1800000000u
 #define DAY 86400u
+#define TEXT(version, slot, rotating, id, listen, peers) \
+	"{\"version\":" version ",\"slot\":" slot ",\"rotating\":" rotating ",\"id\":" id ",\"since\":0,\"started\":0," \
+	"\"second_listen\":" listen ",\"peers\":[" peers "]}"
 
 static struct peer peers[] = {{.name = "with", .public_key = {1}, .agent = true}, {.name = "without", .public_key = {2}}};
 static const struct tunnel wg0 = {.name = "wg0", .listen = 51820, .peers = peers, .peer_count = 2};
@@ -105,13 +108,13 @@ static void texts_that_do_not_fit_are_refused(void **state)
 	(void)state;
 	static const char *const texts[] = {
 		"", "{}", "[]", "null",
-		"{\"version\":2,\"slot\":0,\"rotating\":false,\"id\":0,\"since\":0,\"started\":0,\"second_listen\":0,\"peers\":[]}",
-		"{\"version\":1,\"slot\":2,\"rotating\":false,\"id\":0,\"since\":0,\"started\":0,\"second_listen\":1,\"peers\":[]}",
+		TEXT("2", "0", "false", "0", "0", ""),
+		TEXT("1", "2", "false", "0", "1", ""),
 		/* a slot in use without a port */
-		"{\"version\":1,\"slot\":1,\"rotating\":false,\"id\":0,\"since\":0,\"started\":0,\"second_listen\":0,\"peers\":[]}",
-		"{\"version\":1,\"slot\":0,\"rotating\":true,\"id\":1,\"since\":0,\"started\":0,\"second_listen\":0,\"peers\":[]}",
-		"{\"version\":1,\"slot\":0,\"rotating\":false,\"id\":-1,\"since\":0,\"started\":0,\"second_listen\":0,\"peers\":[]}",
-		"{\"version\":1,\"slot\":0,\"rotating\":false,\"id\":0,\"since\":0,\"started\":0,\"second_listen\":0,\"peers\":[{}]}",
+		TEXT("1", "1", "false", "0", "0", ""),
+		TEXT("1", "0", "true", "1", "0", ""),
+		TEXT("1", "0", "false", "-1", "0", ""),
+		TEXT("1", "0", "false", "0", "0", "{}"),
 	};
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
 		struct rotation rotation = {0};
