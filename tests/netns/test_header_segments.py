@@ -316,6 +316,29 @@ def test_reset_of_the_node(talk):
     talk.at_client(seq=0, ack=0, flags=RST | ACK)
 
 
+def test_lost_reset_of_the_client_is_given_again(talk):
+    """Behind the edge. To what the node says next, the client answers with the number that it reads there."""
+    talk.open()
+    talk.to_node(flags=RST | ACK)
+    talk.at_node(seq=talk.length, flags=RST | ACK)
+    for _ in range(2):
+        talk.to_client(ack=talk.length, flags=ACK | PSH, payload=b"?")
+        talk.at_client(ack=0, payload=b"?")
+        talk.to_node(flags=RST)
+        talk.at_node(seq=talk.length, flags=RST)
+
+
+def test_lost_reset_of_the_node_is_given_again(talk):
+    talk.open()
+    talk.to_client(ack=talk.length, flags=RST | ACK)
+    talk.at_client(ack=0, flags=RST | ACK)
+    for _ in range(2):
+        talk.to_node(flags=ACK | PSH, payload=b"?")
+        talk.at_node(seq=talk.length, payload=b"?")
+        talk.to_client(flags=RST)
+        talk.at_client(flags=RST)
+
+
 def test_refusal_of_the_node(talk):
     talk.client.send(talk.isn, 0, SYN)
     talk.at_node(seq=-1, flags=SYN)
