@@ -20,14 +20,16 @@ static int save(const struct tunnels *tunnels, const struct tunnel_entry *entry)
 	return tunnel_keys_save_rotation(tunnels->keys, entry->name, &entry->rotation);
 }
 
-/* Since when the keys in force are there is known from the first time on. */
-static int first_time(const struct tunnels *tunnels, struct tunnel_entry *entry)
+/* Since when the keys in force are there is known from the first time on. A disk that is full is no reason to have no
+ * tunnel: then it is known from the next start on. */
+static void first_time(const struct tunnels *tunnels, struct tunnel_entry *entry)
 {
 	uint64_t now = (uint64_t)time(NULL);
 	if (entry->rotation.since || rotation_clock_is_wrong(now, 0))
-		return 0;
+		return;
 	entry->rotation.since = now;
-	return save(tunnels, entry);
+	if (save(tunnels, entry) < 0)
+		entry->rotation.since = 0;
 }
 
 int tunnels_load(const struct tunnels *tunnels, struct tunnel_entry *entry)
@@ -45,7 +47,9 @@ int tunnels_load(const struct tunnels *tunnels, struct tunnel_entry *entry)
 		if (!used)
 			r = tunnel_keys_forget(tunnels->keys, tunnels_device(entry, slot));
 	}
-	return r == 0 ? first_time(tunnels, entry) : r;
+	if (r == 0)
+		first_time(tunnels, entry);
+	return r;
 }
 
 const char *tunnels_wait_text(const struct tunnel_entry *entry, const char *name)

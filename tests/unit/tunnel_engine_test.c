@@ -146,6 +146,65 @@ static void what_is_removed_is_removed(void **state)
 	assert_null(device(s, "wg0"));
 }
 
+static bool plans(struct setting *s, const char *what)
+{
+	struct engine_report report;
+	struct model *model = load(s, large);
+	assert_int_equal(engine_plan(s->engine, model, NOW, s->arena, &report), 0);
+	model_free(&model);
+	for (size_t i = 0; i < report.step_count; i++)
+		if (strncmp(report.steps[i], what, strlen(what)) == 0)
+			return true;
+	return false;
+}
+
+/* The next slot beside the one in force, one peer moved to it, then the end; at each a second look writes nothing. */
+static void new_keys_have_a_device_of_their_own(void **state)
+{
+	struct setting *s = *state;
+	apply(s, large, 0);
+	uint8_t configured[32];
+	memcpy(configured, device(s, "wg0")->peers[0].public_key, 32);
+	s->runs[0].next = (struct tunnel_slot){.device = "wg0-2", .listen = 51822, .public_key = {20}};
+	s->peers[0].next = (struct peer_keys){.known = true, .public_key = {30}, .preshared = {2}};
+	memcpy(s->peers[0].configured, configured, 32);
+	runtime_set_tunnels(s->runtime, s->runs, 2);
+	apply(s, large, 0);
+	assert_int_equal(planned(s, large), 0);
+	const struct tunnel_state *old = device(s, "wg0"), *next = device(s, "wg0-2");
+	assert_true(next->listen == 51822 && next->up && next->public_key[0] == 20);
+	assert_int_equal(next->peer_count, 1);
+	assert_true(next->peers[0].public_key[0] == 30 && next->peers[0].preshared[0] == 2);
+	assert_true(tunnel_prefixes_equal(next->addresses, next->address_count, old->addresses, old->address_count));
+	/* Those that no network covers, and while there are two devices all others too. */
+	assert_int_equal(old->route_count, 3);
+	assert_int_equal(next->route_count, 0);
+
+	/* It moves: its routes are replaced, and at no time is there none. */
+	s->peers[0].moved = true;
+	runtime_set_tunnels(s->runtime, s->runs, 2);
+	assert_true(plans(s, "add route"));
+	assert_false(plans(s, "delete route"));
+	apply(s, large, 0);
+	assert_int_equal(planned(s, large), 0);
+	assert_int_equal(device(s, "wg0")->route_count, 1);
+	assert_int_equal(device(s, "wg0-2")->route_count, 2);
+
+	s->runs[0].device = "wg0-2";
+	s->runs[0].listen = 51822;
+	s->runs[0].public_key[0] = 20;
+	s->runs[0].next = (struct tunnel_slot){0};
+	s->peers[0].public_key[0] = 30;
+	s->peers[0].preshared[0] = 2;
+	s->peers[0].moved = false;
+	runtime_set_tunnels(s->runtime, s->runs, 2);
+	apply(s, large, 0);
+	assert_int_equal(planned(s, large), 0);
+	assert_null(device(s, "wg0"));
+	assert_int_equal(device(s, "wg0-2")->peer_count, 2);
+	assert_int_equal(device(s, "wg0-2")->route_count, 2);
+}
+
 static void a_peer_that_roamed_keeps_its_address(void **state)
 {
 	struct setting *s = *state;
@@ -274,6 +333,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_second_apply_writes_nothing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_removed_is_removed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(new_keys_have_a_device_of_their_own, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_peer_that_roamed_keeps_its_address, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(another_endpoint_in_the_file_is_written, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_fault_at_every_step_changes_nothing, set_up, tear_down),
