@@ -65,6 +65,11 @@ void tunnel_watch_resolved(struct server *server, const struct msg *msg)
 	const char *why = wire_get_text(&reader, arena, 120);
 	if (wire_finish(&reader) < 0 || !name)
 		return;
+	/* Whoever answers for a name has no say in what this machine sends to itself. */
+	if (addr.family != FAMILY_NONE && !addr_leads_away(&addr)) {
+		addr = (struct addr){0};
+		why = "its address is no other machine's";
+	}
 	if (addr.family == FAMILY_NONE)
 		log_warning("tunnel", "the endpoint \"%s\" cannot be resolved: %s", name, why ? why : "no address");
 	if (tunnels_resolved(server->tunnels, engine_model(server->engine), name, &addr, why))

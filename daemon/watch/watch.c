@@ -69,7 +69,7 @@ static void on_resolved(int result, struct evutil_addrinfo *list, void *context)
 	struct addr addr;
 	const struct evutil_addrinfo *item = list;
 	query->watch->queries--;
-	while (item && !read_address(item->ai_addr, &addr))
+	while (item && (!read_address(item->ai_addr, &addr) || (item->ai_next && !addr_leads_away(&addr))))
 		item = item->ai_next;
 	if (result == 0 && item)
 		answer(query, &addr, NULL);

@@ -173,6 +173,17 @@ bool addr_is_zero(const struct addr *addr)
 	return memcmp(addr->bytes, zero, addr_size(addr->family)) == 0;
 }
 
+bool addr_leads_away(const struct addr *addr)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff}, loopback[16] = {[15] = 1};
+	const uint8_t *bytes = addr->bytes;
+	if (addr->family == FAMILY_V4)
+		return bytes[0] != 0 && bytes[0] != 127 && bytes[0] < 224;
+	if (addr->family != FAMILY_V6 || addr_is_zero(addr) || memcmp(bytes, loopback, sizeof(loopback)) == 0)
+		return false;
+	return bytes[0] != 0xff && !(bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80) && memcmp(bytes, mapped, sizeof(mapped)) != 0;
+}
+
 struct addr addr_source_unit(const struct addr *addr)
 {
 	return addr->family == FAMILY_V6 ? prefix_of(addr, 64).addr : *addr;

@@ -58,6 +58,9 @@ struct prefix prefix_of(const struct addr *addr, uint8_t length);
 bool addr_next(const struct addr *addr, struct addr *ret_next);
 /* 0.0.0.0 or :: */
 bool addr_is_zero(const struct addr *addr);
+/* May it be another machine's, reached by a route alone? Not 0/8, loopback, multicast, broadcast, IPv6 link-local (it needs
+ * a device) or an IPv4 address in IPv6's clothes (RFC 6890). */
+bool addr_leads_away(const struct addr *addr);
 /* IPv4 as it is; IPv6 with the lower 64 bits cleared: the unit in which sources are limited. */
 struct addr addr_source_unit(const struct addr *addr);
 /* Sort ranges and merge those that overlap or touch, in place; returns the new count. */

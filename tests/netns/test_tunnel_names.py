@@ -103,6 +103,18 @@ def test_a_silent_name_server_delays_nothing(net, names, start):
     until(lambda: edge_peer(edged, TWO_NAMED)["endpoint"] == "198.51.101.14:51820", 60, "it to be found when it has an answer")
 
 
+def test_a_name_cannot_lead_into_this_machine_or_the_tunnel(net, names, start):
+    names.set({NAME: "127.0.0.1"})
+    edged = start()
+    waiting_node(net, edged)
+    for address, reason in (("127.0.0.1", "no other machine's"), ("198.18.88.77", "inside the tunnel")):
+        names.set({NAME: address})
+        until(lambda: reason in edged.show("show", "tunnels")[0]["peers"][0]["why"], 30, f"{address} to be refused")
+        assert edge_peer(edged)["endpoint"] == "(none)"
+    names.set({NAME: "198.51.101.13"})
+    until(lambda: edge_peer(edged)["endpoint"] == "198.51.101.13:51820", 40)
+
+
 def test_a_name_that_comes_later_is_used(net, names, start):
     edged = start()
     waiting_node(net, edged)
