@@ -21,10 +21,11 @@ bench-conversations: deps
 	@/usr/bin/python3 -B tests/bench/conversations.py $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED))
 .PHONY: bench-conversations bench bench-flood bench-planes bench-forwarder bench-apply
 
-# With what this machine has (most often wireguard-go), then with the WireGuard of Debian 13's kernel, in QEMU.
+# With what this machine has (most often wireguard-go), then with the WireGuard of Debian 13's kernel, in QEMU, where
+# instructions are counted: few rounds will do.
 bench-tunnels: deps deps-vm
 	@$(MAKE) --no-print-directory --silent -j$$(nproc) all tools
 	@/usr/bin/python3 -B tests/bench/tunnels.py --rounds $(or $(ROUNDS),10)
-	@/usr/bin/python3 -B tests/vm/machine.py trixie --seconds 1800 -- \
-		'EDGED_TEST_SLOW=10 /usr/bin/python3 -B tests/bench/tunnels.py --rounds $(or $(ROUNDS),10)'
+	@/usr/bin/python3 -B tests/vm/machine.py trixie --counted --seconds 1800 -- \
+		'EDGED_TEST_SLOW=10 /usr/bin/python3 -B tests/bench/tunnels.py --rounds 4 --seconds 1 --only throughput'
 .PHONY: bench-tunnels

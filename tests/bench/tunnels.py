@@ -108,9 +108,12 @@ class Stock(Place):
 
     def __init__(self, number):
         super().__init__(number)
-        WireguardPeer(self.edge, self.folder, f"[Interface]\nPrivateKey = {self.edge_key}\nMTU = 1420\n"
+        peer = WireguardPeer(self.edge, self.folder, f"[Interface]\nPrivateKey = {self.edge_key}\nMTU = 1420\n"
                       f"Address = {EDGE_IN}/24\nListenPort = 51820\n[Peer]\nPublicKey = {public_key(self.node_key)}\n"
-                      f"AllowedIPs = {NODE_IN}/32\nEndpoint = {NODE}:51820\nPersistentKeepalive = 25\n").up()
+                      f"AllowedIPs = {NODE_IN}/32\nEndpoint = {NODE}:51820\nPersistentKeepalive = 25\n")
+        # A session of its own, as edged's has: the scheduler may give shares to sessions (sched_autogroup_enabled).
+        log = os.path.join(self.folder, "wg-quick.log")
+        peer.run("sh", "-c", 'exec >"$0" 2>&1 </dev/null; exec setsid --wait wg-quick up "$1"', log, peer.config)
         self.node_up(public_key(self.edge_key))
 
 

@@ -199,14 +199,16 @@ def accelerator():
 
 
 @contextlib.contextmanager
-def started(folder, kernel, shared, command_line, cpus, memory):
+def started(folder, kernel, shared, command_line, cpus, memory, counted=False):
     """The machine whose root is the folder shared, read-only with a tmpfs over it. Yields its process; the console and the
     second serial port are the files "console" and "results" in folder."""
     daemon = next(path for path in VIRTIOFSD if os.path.exists(path))
     options = (["-o", f"source={shared},cache=always,sandbox=chroot"] if daemon.startswith("/usr/lib/qemu") else
                [f"--shared-dir={shared}", "--cache=always", "--sandbox=chroot"])
-    qemu = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-machine", f"q35,accel={accelerator()}",
-            "-cpu", "max", "-smp", str(cpus), "-m", f"{memory}M", "-display", "none", "-no-reboot",
+    clock = (["-machine", "q35", "-accel", "tcg,thread=single", "-icount", "shift=2,sleep=on"] if counted else
+             ["-machine", f"q35,accel={accelerator()}"])
+    qemu = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", *clock, "-cpu", "max", "-smp", str(cpus), "-m", f"{memory}M",
+            "-display", "none", "-no-reboot",
             "-object", f"memory-backend-memfd,id=mem,size={memory}M,share=on", "-numa", "node,memdev=mem",
             "-chardev", f"socket,id=root,path={folder}/root.sock",
             "-device", "vhost-user-fs-pci,chardev=root,tag=root",
@@ -228,9 +230,10 @@ def boot_system(kernel, root, seconds, cpus=2, memory=768):
         return tail(f"{folder}/qemu.log") + tail(f"{folder}/console") + "\n" + tail(f"{folder}/results", 200000)
 
 
-def boot(kernel, jobs, boot_seconds=90, cpus=1, memory=768, preload=True):
+def boot(kernel, jobs, boot_seconds=90, cpus=1, memory=768, preload=True, counted=False):
     """Boot and run jobs, a list of (name, seconds, shell command); returns their results, missing ones last.
-    preload: the modules of image/edged.modules are loaded, as on a machine with the package.
+    preload: the modules of image/edged.modules are loaded, as on a machine with the package. counted: the guest's clock
+    counts its instructions (4 ns each), so that what it measures does not depend on what else this machine does.
 
     seconds count on a quiet machine without KVM."""
     with tempfile.TemporaryDirectory(prefix="edged-vm-") as folder, only_one():
@@ -239,7 +242,7 @@ def boot(kernel, jobs, boot_seconds=90, cpus=1, memory=768, preload=True):
         deadline = boot_seconds + sum(seconds for _, seconds, _ in jobs)
         command_line = (f"edged.jobs={folder}/jobs edged.top={TOP} edged.modules={kernel.modules}"
                         + (" edged.preload" if preload else ""))
-        with started(folder, kernel, "/", command_line, cpus, memory) as running, \
+        with started(folder, kernel, "/", command_line, cpus, memory, counted) as running, \
                 contextlib.suppress(subprocess.TimeoutExpired):
             running.wait(deadline)
         with open(f"{folder}/results", "rb") as file:
@@ -268,6 +271,7 @@ def main():
     parser.add_argument("kernel", choices=KERNELS)
     parser.add_argument("--seconds", type=int, default=120)
     parser.add_argument("--cpus", type=int, default=1)
+    parser.add_argument("--counted", action="store_true", help="the guest's clock counts instructions: for benchmarks")
     parser.add_argument("names", nargs="*")
     argv = sys.argv[1:]
     command = None
@@ -282,7 +286,7 @@ def main():
     if not jobs:
         sys.exit(f"no guest test of that name: {' '.join(test.name for test in guest_tests())}")
     failed = 0
-    for result in boot(Kernel(options.kernel), jobs, cpus=options.cpus):
+    for result in boot(Kernel(options.kernel), jobs, cpus=options.cpus, counted=options.counted):
         print(result.output, end="")
         print(f"{options.kernel}/{result.name}: status {result.status}, {result.seconds:.1f} s", flush=True)
         failed |= result.status not in (0, SKIPPED)
