@@ -8,7 +8,13 @@ image: deps-image
 deps-image: deps-deb
 .PHONY: image deps-image
 
-# The image's own tests: some minutes with KVM, a quarter of an hour without.
+# The image's own tests: some minutes with KVM, three quarters of an hour without.
+IMAGE_TESTS := tests/vm/test_image.py tests/vm/test_slots.py tests/vm/test_soak.py
 image-test: image deps-vm
-	@EDGED_VM=image /usr/bin/python3 -B -m pytest tests/vm/test_image.py tests/vm/test_slots.py $(if $(T),-k '$(T)')
-.PHONY: image-test
+	@EDGED_VM=image /usr/bin/python3 -B -m pytest $(IMAGE_TESTS) $(if $(T),-k '$(T)')
+
+# Power cuts and boots, many of them: hours without KVM. EDGED_SOAK_SEED=N: other moments.
+vm-soak: image deps-vm
+	@EDGED_VM=image EDGED_SOAK_CUTS=$${EDGED_SOAK_CUTS:-200} EDGED_SOAK_BOOTS=$${EDGED_SOAK_BOOTS:-50} \
+		/usr/bin/python3 -B -m pytest tests/vm/test_soak.py $(if $(T),-k '$(T)')
+.PHONY: image-test vm-soak

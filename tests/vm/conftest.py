@@ -46,3 +46,15 @@ def boots(request):
 def guest_result(request, boots):
     kernel, name = request.param
     return boots(kernel)[name]
+
+
+@pytest.fixture(scope="session")
+def small_image(root, tmp_path_factory):
+    """The folder of small_image.make()."""
+    import small_image
+    missing = machine.missing_tools()
+    if missing:
+        pytest.skip(f"needs {' '.join(missing)}")
+    folder = str(tmp_path_factory.mktemp("small"))
+    small_image.make(folder)
+    return folder

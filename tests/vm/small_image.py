@@ -1,0 +1,88 @@
+"""The image with next to nothing in its roots: the boot loader, kernel, initial ram disk, verity and edgectl are the real
+ones, and a script on a second disk runs in place of systemd. A boot takes seconds where the whole image takes minutes.
+"""
+import os
+import re
+import shutil
+
+import machine
+from slot_machine import SLOT, SlotVm
+
+TOOLS = os.path.join(machine.TOP, "build", "image", "tools")
+FOLDERS = ("usr/bin usr/lib/systemd usr/lib/x86_64-linux-gnu usr/lib64 etc/edged etc/ssh/keys etc/systemd/network proc sys dev"
+           " run tmp data mnt lower boot var/lib/edged var/lib/cloud var/log home/edge-admin").split()
+# It goes off when the script has ended.
+INIT = """#!/usr/bin/busybox sh
+/usr/bin/busybox --install -s /usr/bin
+export PATH=/usr/bin
+exec >/dev/ttyS0 2>&1
+sed 's/.*edged.slot=\\(.\\).*/slot \\1 is up/' /proc/cmdline
+mount -t erofs -o ro /dev/vdb /mnt && sh /mnt/run
+sync
+poweroff -f
+"""
+
+
+def make(folder):
+    """From the image that was built. image.qcow2, and slot with what a slot holds, are in the folder then."""
+    whole, root = f"{folder}/whole", f"{folder}/root"
+    machine.run("fsck.erofs", f"--extract={whole}", f"{SLOT}/root")
+    for name in FOLDERS:
+        os.makedirs(f"{root}/{name}")
+    for name in ("bin", "lib", "lib64", "sbin"):
+        os.symlink("usr/bin" if name.endswith("bin") else f"usr/{name}", f"{root}/{name}")
+    loader = "usr/lib64/ld-linux-x86-64.so.2"
+    listed = machine.run("chroot", whole, f"/{loader}", "--list", "/usr/bin/edgectl")
+    for path in ("/usr/bin/edgectl", f"/{loader}", *re.findall(r"=> (/\S+)", listed)):
+        where = "bin" if path.endswith("edgectl") else "lib/x86_64-linux-gnu"
+        shutil.copy(f"{whole}{path}", f"{root}/usr/{where}/{os.path.basename(path)}")
+    shutil.move(f"{root}/usr/lib/x86_64-linux-gnu/{os.path.basename(loader)}", f"{root}/{loader}")
+    shutil.copy(f"{TOOLS}/usr/bin/busybox", f"{root}/usr/bin/busybox")
+    with open(f"{root}/usr/lib/systemd/systemd", "w", encoding="utf-8") as file:
+        file.write(INIT)
+    os.chmod(f"{root}/usr/lib/systemd/systemd", 0o755)
+    shutil.copytree(f"{whole}/usr/lib/modules", f"{root}/usr/lib/modules", symlinks=True)
+    machine.run("mcopy", "-i", f"{SLOT}/boot", "::vmlinuz", f"{root}/boot/vmlinuz-{os.listdir(f'{root}/usr/lib/modules')[0]}")
+    shutil.rmtree(whole)
+    for name in ("initrd", "boot"):
+        shutil.copytree(f"{machine.TOP}/image/{name}", f"{folder}/{name}")
+    shutil.copy(f"{machine.TOP}/image/assemble.sh", folder)
+    machine.run("unshare", "--mount", "--fork", "sh", "-c", f"mount --bind '{folder}' '{TOOLS}/image' && "
+                f"mount -t proc proc '{TOOLS}/proc' && exec chroot '{TOOLS}' sh /image/assemble.sh 1",
+                env={**os.environ, "SOURCE_DATE_EPOCH": "1700000000"})
+    for name in ("root", "initrd-root", "disk", "data"):
+        machine.run("rm", "-rf", f"{folder}/{name}")
+
+
+class SmallVm(SlotVm):
+    """disk: a copy of it, else a new one of the image in made."""
+
+    def __init__(self, folder, made, disk=None, firmware="bios"):
+        super().__init__(folder, firmware=firmware)
+        self.made = made
+        machine.run("qemu-img", "create", "-q", "-f", "qcow2", "-b", f"{made}/image.qcow2", "-F", "qcow2", self.disk)
+        if disk:
+            shutil.copy(disk, self.disk)
+
+    def put(self, script, files=()):
+        """Onto the second disk."""
+        shelf = f"{self.folder}/shelf"
+        os.makedirs(shelf)
+        with open(f"{shelf}/run", "w", encoding="utf-8") as file:
+            file.write(script)
+        for path in files:
+            os.link(path, f"{shelf}/{os.path.basename(path)}")
+        self.shelf = f"{shelf}.img"
+        machine.run("mkfs.erofs", "--quiet", self.shelf, shelf)
+        shutil.rmtree(shelf)
+
+    def boot(self, script):
+        """One boot with this script; what is on the console when it is off."""
+        self.put(script)
+        with self.power():
+            self.wait_off()
+        return self.console()
+
+    def hash_tree(self):
+        with open(f"{self.made}/slot/boot", "rb") as file:
+            return int(re.search(rb"^set blocks=(\d+)", file.read(), re.M)[1]) * 4096

@@ -1,0 +1,125 @@
+"""Power cuts during installs and applies, and boots one after another: make vm-soak; `make image-test` has a short form.
+
+A cut is the disk as it is at a random moment, with the machine stopped: what a machine finds whose power goes then.
+(What a disk loses that was not synced is tests/unit/image_crash_test.c's.) Each is looked at from outside; some boot.
+"""
+import base64
+import glob
+import hashlib
+import json
+import os
+import random
+import shutil
+import subprocess
+
+import machine
+import pytest
+import test_image
+from slot_machine import SlotVm, make_bundle, node_server
+from small_image import SmallVm
+
+pytestmark = pytest.mark.skipif(os.environ.get("EDGED_VM") != "image", reason="boots the image: make vm-soak")
+CUTS = int(os.environ.get("EDGED_SOAK_CUTS", "20"))
+BOOTS = int(os.environ.get("EDGED_SOAK_BOOTS", "1"))
+SEED = int(os.environ.get("EDGED_SOAK_SEED", "1"))
+
+
+@pytest.fixture(scope="module")
+def node(root):
+    missing = machine.missing_tools()
+    if missing:
+        pytest.skip(f"needs {' '.join(missing)}")
+    with node_server() as port:
+        yield port
+
+
+@pytest.fixture(scope="module")
+def vm(node, tmp_path_factory):
+    """One machine for applies and boots."""
+    return SlotVm.in_use(str(tmp_path_factory.mktemp("soak")), node)
+
+
+def cut_during(vm, running, look, cuts, moments):
+    """Stop the machine at random moments while a process runs, at most cuts times; look at the disk each time."""
+    while running.poll() is None and cuts:
+        try:
+            running.wait(moments.uniform(0.05, 3))
+        except subprocess.TimeoutExpired:
+            vm.qmp("stop")
+            look()
+            vm.qmp("cont")
+            cuts -= 1
+    return cuts
+
+
+def part_is(vm, name, path):
+    data = vm.read_partition(name, os.path.getsize(path))
+    with open(path, "rb") as file:
+        return hashlib.sha256(data).digest() == hashlib.sha256(file.read()).digest()
+
+
+def test_power_cuts_during_installs(small_image, tmp_path):
+    states, kept, moments = [], [], random.Random(SEED)
+    slot = f"{small_image}/slot"
+    bundle, public = make_bundle(str(tmp_path), slot)
+    vm = SmallVm(str(tmp_path), small_image)
+
+    def look():
+        state = vm.boot_state()
+        states.append((state["trial"], state["state_b"]))
+        assert state["slot"] == "a", state
+        assert states[-1] in (("", "empty"), ("", "writing"), ("b", "ready"), ("", "ready")), state
+        if state["trial"] == "b":
+            assert part_is(vm, "boot-b", f"{slot}/boot") and part_is(vm, "root-b", f"{slot}/root")
+        if len(states) * BOOTS // CUTS > len(kept):
+            kept.append((shutil.copy(vm.disk, f"{tmp_path}/cut-{len(kept)}"), state["trial"] or "a"))
+
+    vm.put(f"mkdir -p /data/etc/image-keys; echo '{public}' >/data/etc/image-keys/test.pem\n"
+           "while edgectl image install /mnt/two && edgectl image rollback; do :; done", [bundle])
+    with vm.power():
+        assert cut_during(vm, vm.process, look, CUTS, moments) == 0, vm.console()
+    assert ("", "writing") in states, "the cuts were during installs"
+    for disk, next_slot in kept:
+        said = SmallVm(os.path.dirname(disk), small_image, disk).boot("edgectl image status")
+        assert f"slot {next_slot} is up" in said, said
+
+
+def test_power_cuts_during_applies(vm, node, tmp_path):
+    texts = [test_image.configuration(node) + f"# {letter * 3000}\n" for letter in "ab"]
+
+    def look():
+        data, out = str(tmp_path / "data"), str(tmp_path / "out")
+        with open(data, "wb") as file:
+            file.write(vm.read_partition("data"))
+        # The journal is replayed, as at a boot.
+        status = subprocess.run(["e2fsck", "-fy", data], capture_output=True, text=True, check=False)
+        assert status.returncode in (0, 1), status.stdout
+        os.makedirs(out)
+        machine.run("debugfs", "-R", f"rdump /var/lib/edged {out}", data)
+        with open(f"{out}/edged/committed", encoding="utf-8") as file:
+            revision = json.load(file)["revision"]
+        files = [path for path in glob.glob(f"{out}/edged/revisions/**/edged.yaml", recursive=True)
+                 if int(path.split("/revisions/")[1].split("/")[0]) == revision]
+        with open(files[0], encoding="utf-8") as file:
+            assert file.read() in texts + [test_image.configuration(node)]
+        shutil.rmtree(out)
+
+    send = "".join(f"base64 -d >{i}.yaml <<END\n{base64.b64encode(text.encode()).decode()}\nEND\n"
+                   for i, text in enumerate(texts))
+    with vm.power():
+        assert vm.wait_answer(80, b"hello")
+        vm.status()
+        vm.ssh(send)
+        with vm.operator_process("while edgectl apply 0.yaml && edgectl apply 1.yaml; do :; done") as running:
+            assert cut_during(vm, running, look, CUTS, random.Random(SEED)) == 0
+
+
+def test_boots_bring_the_same_ruleset(vm):
+    """Read back without counters and handles, after each boot."""
+    rulesets = set()
+    for _ in range(BOOTS + 1):
+        with vm.power():
+            assert vm.wait_answer(80, b"hello")
+            vm.status()
+            rulesets.add(vm.ssh("doas nft --stateless list ruleset"))
+    assert len(rulesets) == 1 and "table inet edged" in rulesets.pop()
