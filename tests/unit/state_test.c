@@ -368,7 +368,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_equality_sees_each_field), cmocka_unit_test(test_equality_ignores_what_is_unused),
-		cmocka_unit_test(test_rules_and_elements),       cmocka_unit_test(test_lookup_and_sizes),                     cmocka_unit_test(test_print_rules),
+		cmocka_unit_test(test_rules_and_elements),       cmocka_unit_test(test_lookup_and_sizes),
+		cmocka_unit_test(test_print_rules),
 		cmocka_unit_test(test_print_statements),
 		cmocka_unit_test(test_print_state),
 	};
