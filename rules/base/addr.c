@@ -181,7 +181,8 @@ bool addr_leads_away(const struct addr *addr)
 		return bytes[0] != 0 && bytes[0] != 127 && bytes[0] < 224;
 	if (addr->family != FAMILY_V6 || addr_is_zero(addr) || memcmp(bytes, loopback, sizeof(loopback)) == 0)
 		return false;
-	return bytes[0] != 0xff && !(bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80) && memcmp(bytes, mapped, sizeof(mapped)) != 0;
+	bool link_local = bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80;
+	return bytes[0] != 0xff && !link_local && memcmp(bytes, mapped, sizeof(mapped)) != 0;
 }
 
 struct addr addr_source_unit(const struct addr *addr)

@@ -207,8 +207,8 @@ def started(folder, kernel, shared, command_line, cpus, memory, counted=False):
                [f"--shared-dir={shared}", "--cache=always", "--sandbox=chroot"])
     clock = (["-machine", "q35", "-accel", "tcg,thread=single", "-icount", "shift=2,sleep=on"] if counted else
              ["-machine", f"q35,accel={accelerator()}"])
-    qemu = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", *clock, "-cpu", "max", "-smp", str(cpus), "-m", f"{memory}M",
-            "-display", "none", "-no-reboot",
+    qemu = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", *clock, "-cpu", "max", "-smp", str(cpus),
+            "-m", f"{memory}M", "-display", "none", "-no-reboot",
             "-object", f"memory-backend-memfd,id=mem,size={memory}M,share=on", "-numa", "node,memdev=mem",
             "-chardev", f"socket,id=root,path={folder}/root.sock",
             "-device", "vhost-user-fs-pci,chardev=root,tag=root",
