@@ -9,7 +9,7 @@ import pytest
 
 TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 # The loader mounts and loads programs into the kernel, and is gone then.
-MOST_EXPOSURE = {"edged.service": 2.0, "edged-agent@.service": 2.0, "edged-loader.service": 10.0}
+MOST_EXPOSURE = {"edged.service": 2.0, "edged-loader.service": 10.0}
 MOST_EXPOSURE_OF_OTHERS = 1.5
 
 
