@@ -63,6 +63,12 @@ def test_each_alone_and_none_after_a_change(net, start, via):
     for tlvs, kinds in ((["crc32c"], {CRC32C}), (["unique-id"], {UNIQUE_ID}), ([], set())):
         edged.apply(site(via, *tlvs))
         until(lambda: edged.planes()["web"][0] == via, 10)
+
+        def told():
+            with contextlib.closing(connect(net.internet, CLIENT, FLOATING, 80)) as sock:
+                sock.sendall(b"first")
+                return set(tlvs_of(sock))
+        until(lambda: told() == kinds, 10, "the forwarder's workers to have the new configuration")
         with contextlib.closing(connect(net.internet, CLIENT, FLOATING, 80)) as sock:
             sock.sendall(b"first")
             assert set(tlvs_of(sock)) == kinds and read_exactly(sock, 5) == b"first"
@@ -89,7 +95,7 @@ def test_each_connection_is_in_the_log_by_that_name(net, start, via):
                 name, port = tlvs_of(sock)[UNIQUE_ID].decode(), sock.getsockname()[1]
                 if public == 81:
                     silent = port
-        until(lambda: lines(port), 5, "the line")
+        until(lambda: lines(port), 20, "the line")
         end = f"[{source}]" if ":" in source else source
         plane = "kernel" if via == "kernel" else "forwarder"
         assert lines(port) == [("web", end, node, DUAL[node]["address"], plane, name)]
