@@ -310,14 +310,15 @@ static int check_spelling(struct reader *reader, const struct where *where, stru
 	for (const char *c = name; *c; c++)
 		length += strchr(plain, *c) ? 1 : 3;
 	if (length > LONGEST)
-		return reader_error(reader, where, at, "the name is too long (at most %d characters; a slash, a space and each byte beyond ASCII count as three)",
-				    LONGEST);
+		return reader_error(reader, where, at,
+				    "the name is too long (at most %d characters; a slash, a space and each byte beyond ASCII "
+				    "count as three)", LONGEST);
 	for (const char *part = name; part; part = strchr(part, '/') ? strchr(part, '/') + 1 : NULL) {
 		size_t size = strcspn(part, "/");
 		if ((size == 0 && part != name) || (size == 1 && part[0] == '.'))
 			return reader_error(reader, where, at,
-					    "\"%s\" has a part that says nothing (write it as \"lists/known.txt\", without \"./\" and \"//\")",
-					    name);
+					    "\"%s\" has a part that says nothing (write it as \"lists/known.txt\", without "
+					    "\"./\" and \"//\")", name);
 	}
 	return 0;
 }

@@ -452,6 +452,8 @@ static int compare_value(struct lines *lines, const struct key *key, const void 
 		return r;
 	if (!new)
 		return add_line(lines, "- %s: %s", key->name, old);
+	if (!old && key->preset && strcmp(new, key->preset) == 0)
+		return 0;
 	return old ? add_line(lines, "~ %s: %s -> %s", key->name, old, new) : add_line(lines, "+ %s: %s", key->name, new);
 }
 

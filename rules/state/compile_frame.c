@@ -146,6 +146,16 @@ static void match_echo_request(struct build *b, enum family family)
 	match_icmp_type(b, type, type);
 }
 
+/* Protocols 6 to 17: neither ICMP nor ICMPv6. */
+static void match_tcp_to_udp(struct build *b)
+{
+	build_expr(b, EXPR_META)->meta.key = META_L4PROTO;
+	struct expr *range = build_expr(b, EXPR_RANGE);
+	range->range.length = 1;
+	range->range.first[0] = PROTO_TCP;
+	range->range.last[0] = PROTO_UDP;
+}
+
 /* The first packet of a TCP flow, and a repeated SYN: ahead of what only others need. */
 static void begin_tcp(struct build *b, struct chain_build *decide)
 {
@@ -169,6 +179,10 @@ static void compile_decide(struct build *b)
 	/* Nearly every packet: conntrack knows it for one of a flow that a forward let in. */
 	match_mark(b, forward | MARK_WATCH, forward);
 	rule_verdict(b, decide, VERDICT_ACCEPT, NULL, no_origin, "a flow of a forward");
+	/* And what else was let in: tunnels, management, rules. Echo requests are decided one by one. */
+	match_mark(b, MARK_ACCEPTED | MARK_WATCH, MARK_ACCEPTED);
+	match_tcp_to_udp(b);
+	rule_verdict(b, decide, VERDICT_ACCEPT, NULL, no_origin, "a flow that was let in");
 	match_iif(b, "lo", true);
 	rule_verdict(b, decide, VERDICT_ACCEPT, NULL, no_origin, "");
 	begin_tcp(b, decide);
