@@ -283,7 +283,7 @@ def picture(rounds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--seconds", type=int, default=2, help="of each measurement")
+    parser.add_argument("--seconds", type=int, default=1, help="of each measurement")
     parser.add_argument("--rows", default=",".join(MEASURED))
     parser.add_argument("--programs", default=";".join(kind.name for kind in KINDS), help="between semicolons")
     parser.add_argument("--raw", help="write every single figure to this file, as JSON")

@@ -62,6 +62,12 @@ def assert_none(found, rule):
     assert not found, rule + ":\n" + "\n".join(found)
 
 
+def test_python_tests_have_names_of_their_own():
+    """pytest imports them by these: two of one name cannot be collected together."""
+    names = [os.path.basename(path) for path in sources(".py") if os.path.basename(path).startswith("test_")]
+    assert_none(sorted({name for name in names if names.count(name) > 1}), "two test files have one name")
+
+
 def test_files_hold_one_responsibility():
     found = []
     for path in sources(".c", ".h"):
