@@ -14,40 +14,27 @@
 #define LOOK_TIMEOUT_MS 10000
 #define KEPT "before.json"
 
-static void put(struct cli *cli, json_t *look, bool up, const char *name)
+static void put(json_t *look, bool up, const char *name)
 {
 	/* The reference of json_string goes over to the list, also when that fails. */
 	if (json_array_append_new(json_object_get(look, "known"), json_string(name)) < 0 ||
 	    (up && json_array_append_new(json_object_get(look, "up"), json_string(name)) < 0))
 		cli_need(NULL);
-	(void)cli;
 }
 
-static void look_at_nodes(struct cli *cli, json_t *look)
+/* Each part of each thing that path lists: "node k8s-1 port 30443". */
+static void look_at(struct cli *cli, const char *path, const char *thing, const char *parts, const char *part,
+		    const char *part_key, json_t *look)
 {
 	cleanup_json json_t *list = NULL;
-	const json_t *node, *port;
+	const json_t *item, *below;
 	size_t i, j;
-	if (api_call_quietly(cli, "GET", "/v1/nodes", LOOK_TIMEOUT_MS, &list) != CLI_DONE)
+	if (api_call_quietly(cli, "GET", path, LOOK_TIMEOUT_MS, &list) != CLI_DONE)
 		return;
-	json_array_foreach(list, i, node) {
-		json_array_foreach(json_object_get(node, "ports"), j, port)
-			put(cli, look, js_bool(port, "up"),
-			    cli_format(cli, "node %s port %s", js_text(node, "name"), js_any(cli, port, "port")));
-	}
-}
-
-static void look_at_tunnels(struct cli *cli, json_t *look)
-{
-	cleanup_json json_t *list = NULL;
-	const json_t *tunnel, *peer;
-	size_t i, j;
-	if (api_call_quietly(cli, "GET", "/v1/tunnels", LOOK_TIMEOUT_MS, &list) != CLI_DONE)
-		return;
-	json_array_foreach(list, i, tunnel) {
-		json_array_foreach(json_object_get(tunnel, "peers"), j, peer)
-			put(cli, look, js_bool(peer, "up"),
-			    cli_format(cli, "tunnel %s peer %s", js_text(tunnel, "name"), js_text(peer, "name")));
+	json_array_foreach(list, i, item) {
+		json_array_foreach(json_object_get(item, parts), j, below)
+			put(look, js_bool(below, "up"),
+			    cli_format(cli, "%s %s %s %s", thing, js_text(item, "name"), part, js_any(cli, below, part_key)));
 	}
 }
 
@@ -66,8 +53,8 @@ json_t *health_look(struct cli *cli)
 	json_t *look = cli_need(json_pack("{s:I, s:b, s:s, s:[], s:[]}", "revision", (json_int_t)js_int(status, "revision"),
 					  "in_sync", (int)js_bool(json_object_get(status, "kernel"), "in_sync"), "stopped",
 					  stopped, "known", "up"));
-	look_at_nodes(cli, look);
-	look_at_tunnels(cli, look);
+	look_at(cli, "/v1/nodes", "node", "ports", "port", "port", look);
+	look_at(cli, "/v1/tunnels", "tunnel", "peers", "peer", "name", look);
 	return look;
 }
 

@@ -157,31 +157,43 @@ int tunnels_rotate(struct tunnels *tunnels, const struct model *model, const str
 	return commit(tunnels, entry, &before);
 }
 
+/* The peer's part of the rotation, to be changed and committed; *ret_before is how it was. */
+static int begin_step(struct tunnels *tunnels, const char *tunnel, const char *peer, struct tunnel_entry **ret_entry,
+		      struct rotation_peer **ret_peer, struct rotation *ret_before)
+{
+	struct tunnel_entry *entry = tunnels_find(tunnels, tunnel);
+	struct rotation_peer *found = entry ? rotation_peer(&entry->rotation, peer) : NULL;
+	int r = found ? copy(&entry->rotation, ret_before) : -ENOENT;
+	if (r < 0)
+		return r;
+	*ret_entry = entry;
+	*ret_peer = found;
+	return 0;
+}
+
 int tunnels_agree(struct tunnels *tunnels, const char *tunnel, const char *peer, const uint8_t public_key[TUNNEL_KEY_SIZE],
 		  uint16_t port)
 {
-	struct tunnel_entry *entry = tunnels_find(tunnels, tunnel);
+	struct tunnel_entry *entry;
+	struct rotation_peer *its;
 	struct rotation before;
-	if (!entry || !rotation_peer(&entry->rotation, peer))
-		return -ENOENT;
-	int r = copy(&entry->rotation, &before);
+	int r = begin_step(tunnels, tunnel, peer, &entry, &its, &before);
 	if (r < 0)
 		return r;
-	rotation_agree(rotation_peer(&entry->rotation, peer), public_key, port);
+	rotation_agree(its, public_key, port);
 	return commit(tunnels, entry, &before);
 }
 
 int tunnels_move(struct tunnels *tunnels, const char *tunnel, const char *peer, bool moved, bool done)
 {
-	struct tunnel_entry *entry = tunnels_find(tunnels, tunnel);
+	struct tunnel_entry *entry;
+	struct rotation_peer *its;
 	struct rotation before;
-	if (!entry || !rotation_peer(&entry->rotation, peer))
-		return -ENOENT;
-	int r = copy(&entry->rotation, &before);
+	int r = begin_step(tunnels, tunnel, peer, &entry, &its, &before);
 	if (r < 0)
 		return r;
-	rotation_peer(&entry->rotation, peer)->moved = moved;
-	rotation_peer(&entry->rotation, peer)->done = done;
+	its->moved = moved;
+	its->done = done;
 	return commit(tunnels, entry, &before);
 }
 
