@@ -416,10 +416,10 @@ static void header_devices(struct build *b)
 	for (size_t i = 0; i < count; i++)
 		memcpy(elements[i].key, &b->run->header_devices[i].index, sizeof(uint32_t));
 	qsort(elements, count, sizeof(*elements), compare_indexes);
-	/* With a size the kernel takes its fastest kind of set; more devices than this have no zone. */
+	/* With a size the kernel takes its fastest kind of set. Zones are for fewer than 240 tunnels, of two devices each. */
 	build_set(b, &(struct set){.name = "header-devices",
 				   .key = {FIELD_IFINDEX},
-				   .size = 256,
+				   .size = 512,
 				   .elements = elements,
 				   .element_count = count});
 }
