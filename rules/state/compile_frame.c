@@ -318,12 +318,7 @@ static void go_if_type(struct build *b, struct chain_build *chain, uint32_t firs
 static void compile_new(struct build *b)
 {
 	struct chain_build *chain = build_chain(b, CHAIN_DECIDE_NEW);
-	fib(b, FIB_OIF, FIB_SADDR | FIB_IIF | FIB_PRESENT);
-	/* The whole register, as nft does: a shorter one it prints as "missing/8". */
-	struct expr *absent = build_expr(b, EXPR_CMP);
-	absent->cmp.op = COMPARE_EQ;
-	absent->cmp.length = 4;
-	rule_verdict(b, chain, VERDICT_GOTO, drop_chain(b, "spoofed"), no_origin, "strict reverse path");
+	compile_reverse_path(b, chain);
 	drop_unroutable(b, chain);
 
 	go_if_type(b, chain, FIB_TYPE_LOCAL, FIB_TYPE_LOCAL, ZONE_SELF);

@@ -1,7 +1,8 @@
 /* What the ruleset says of tunnels' devices: a tunnel whose keys are being
- * changed has two, and both are that tunnel to every rule. A flow into a tunnel
- * gets an address of the tunnel for a source, and is never masqueraded: the
- * kernel ends a masqueraded flow when its device changes or goes. */
+ * changed has two, and both are that tunnel to every rule and to the reverse
+ * path. A flow into a tunnel gets an address of the tunnel for a source, and is
+ * never masqueraded: the kernel ends a masqueraded flow when its device changes
+ * or goes. */
 #include "compile.h"
 #include "parts.h"
 
@@ -53,6 +54,38 @@ void match_tunnel_device(struct build *b, const struct tunnel *tunnel, enum meta
 	}
 	build_expr(b, EXPR_META)->meta.key = key;
 	build_expr(b, EXPR_LOOKUP)->lookup.set = devices_set(b, tunnel);
+}
+
+/* While a peer moves, its end may leave by one device and this end by the other, for as long as its agent is away: what
+ * comes by the tunnel's other device than the way back takes is still where it belongs. */
+void compile_reverse_path(struct build *b, struct chain_build *chain)
+{
+	const char *spoofed = drop_chain(b, "spoofed"), *comment = "strict reverse path";
+	struct chain_build *astray = NULL;
+	for (size_t i = 0; i < b->model->tunnel_count; i++) {
+		const struct tunnel *tunnel = &b->model->tunnels[i];
+		struct tunnel_slot slots[COMPILE_SLOTS];
+		if (compile_slots(b->run, tunnel, slots) < COMPILE_SLOTS)
+			continue;
+		astray = astray ? astray : build_chain(b, "astray");
+		match_tunnel_device(b, tunnel, META_IIFNAME);
+		struct expr *back = build_expr(b, EXPR_FIB);
+		back->fib.result = FIB_OIFNAME;
+		back->fib.flags = FIB_SADDR;
+		build_expr(b, EXPR_LOOKUP)->lookup.set = devices_set(b, tunnel);
+		rule_verdict(b, astray, VERDICT_RETURN, NULL, tunnel->at, "the tunnel's other device");
+	}
+	if (astray)
+		rule_verdict(b, astray, VERDICT_GOTO, spoofed, no_origin, comment);
+
+	struct expr *missing = build_expr(b, EXPR_FIB);
+	missing->fib.result = FIB_OIF;
+	missing->fib.flags = FIB_SADDR | FIB_IIF | FIB_PRESENT;
+	/* The whole register, as nft does: a shorter one it prints as "missing/8". */
+	struct expr *absent = build_expr(b, EXPR_CMP);
+	absent->cmp.op = COMPARE_EQ;
+	absent->cmp.length = 4;
+	rule_verdict(b, chain, astray ? VERDICT_JUMP : VERDICT_GOTO, astray ? "astray" : spoofed, no_origin, comment);
 }
 
 void do_snat(struct build *b, const struct addr *to)

@@ -20,6 +20,8 @@ void compile_frame(struct build *b);
 void match_tunnel_device(struct build *b, const struct tunnel *tunnel, enum meta_key key);
 /* Sets for tunnels with two devices. */
 void compile_tunnel_devices(struct build *b);
+/* The rule that drops what came by a device that the way back does not take. */
+void compile_reverse_path(struct build *b, struct chain_build *chain);
 /* The chain "source-NAME", made: a new flow into the tunnel gets the tunnel's address of the destination's network for a
  * source, or else the first one. */
 const char *compile_tunnel_source(struct build *b, const struct tunnel *tunnel);

@@ -10,6 +10,7 @@ import pytest
 from harness import (CLIENT, FAR_NODE, FAR_NODE_KEY, FAST_HEALTH, FLOATING, ApiError, config, connect, forward, ip, join_tunnel,
                      rule, until, wg_show)
 from harness.agent import Agent
+from harness.readers import counter
 from harness.wireguard import public_key
 
 EXAMPLE_PEER = public_key(FAR_NODE_KEY)
@@ -210,6 +211,32 @@ def test_a_kill_at_any_step_leaves_a_working_tunnel(net, bring_up):
         until(lambda: list(agent.keys()) == [device], 30, "the node to have the new keys alone")
         assert agent.keys()[device] == edge_keys(edged)[device][::-1]
     print(f"{KILLS} kills; steps of edge and node when they came: {sorted(met)}")
+
+
+def test_a_node_begins_connections_while_the_ends_differ(net, bring_up):
+    """The node's agent is away from the moment when both devices are there: the edge's packets move, the node's do not, and
+    what the node begins comes by another device than the answer takes."""
+    edged, agent = bring_up(delay=4)
+    node, device = net.nodes[FAR_NODE[0]].space, "wg0"
+    for _ in range(5):
+        slot = int(device != "wg0")
+        edged.ctl("tunnel", "rotate", "wg0")
+        until(lambda: agent_step(agent, slot) >= 2, 20, "both devices at the node", every=0)
+        agent.kill()
+        until(lambda: edge_step(edged) >= 2, 20, "the edge's packets to move")
+        differs = (edge_step(edged), agent_step(agent, slot)) == (2, 2)
+        assert passes(node, "198.18.88.1") and passes(edged.space, FAR_NODE[1])
+        if differs:
+            break
+        until(lambda: rotated(edged, device), 30, "the rotation to end: the agent was quicker")
+        device = tunnel(edged)["device"]
+        until(lambda: list(agent.keys()) == [device], 30)
+    assert differs and counter(edged.space, "spoofed")[0] == 0
+    # The control: by no device of the tunnel, it is spoofed.
+    ip("-n", net.internet.name, "address", "add", f"{FAR_NODE[1]}/32", "dev", "lo")
+    net.internet.run("ping", "-n", "-c", "1", "-W", "1", "-I", FAR_NODE[1], FLOATING, check=False)
+    assert counter(edged.space, "spoofed")[0] == 1
+    until(lambda: rotated(edged, device), 30, "the rotation to go on to its end")
 
 
 def waits(edged):
