@@ -28,9 +28,10 @@ def icmp_error(source, destination, kind, code, quoted):
     return body[:2] + struct.pack("!H", checksum(cover + body)) + body[4:]
 
 
+@pytest.mark.parametrize("complete", [False, True])
 @pytest.mark.parametrize("family, length, kind, code", [(4, 28, 3, 4), (6, 52, 2, 0)])
-def test_icmp_error_quotes_the_clients_own_number(make_line, family, length, kind, code):
-    line = make_line(puppet=True, mtu=1280)
+def test_icmp_error_quotes_the_clients_own_number(make_line, family, length, kind, code, complete):
+    line = make_line(puppet=True, mtu=1280, complete=complete)
     with Talk(line, family) as talk:
         talk.open()
         talk.to_node(seq=700, payload=b"x" * 500)
@@ -50,6 +51,7 @@ def test_icmp_error_quotes_the_clients_own_number(make_line, family, length, kin
         cover = pseudo(got[8:24], got[24:40], len(got) - 40, 58) if family == 6 else b""
         assert checksum(cover + got[at:]) == 0
         assert line.counters()["icmp"] == 1
+    assert not complete or line.summed_up()[2] == 0
 
 
 def test_fragments_of_a_segment(make_line):
@@ -176,12 +178,14 @@ def header_of(received, version, source, port, destination):
     return received[length:], tlvs
 
 
-@pytest.mark.parametrize("offload", [True, False])
-@pytest.mark.parametrize("mark, version, mtu", [(MARK_V1, 1, 1500), (MARK_V2, 2, 1500), (MARK_V2, 2, 1280),
-                                                (MARK_V2 | MARK_CRC | MARK_ID, 2, 65535)])
-def test_real_connections(make_line, mark, version, mtu, offload):
-    """Real TCP at both ends, with and without transmit checksums on the inner devices, segments up to 64 KiB."""
-    line = make_line(mark=mark, mtu=mtu, offload=offload)
+@pytest.mark.parametrize("mark, version, mtu, state", [
+    (MARK_V1, 1, 1500, "partial"), (MARK_V1, 1, 1500, "whole"), (MARK_V1, 1, 1500, "complete"),
+    (MARK_V2, 2, 1500, "partial"), (MARK_V2, 2, 1500, "whole"), (MARK_V2, 2, 1500, "complete"),
+    (MARK_V2, 2, 1280, "partial"), (MARK_V2, 2, 1280, "whole"),
+    (MARK_V2 | MARK_CRC | MARK_ID, 2, 65535, "partial"), (MARK_V2 | MARK_CRC | MARK_ID, 2, 65535, "whole")])
+def test_real_connections(make_line, mark, version, mtu, state):
+    """Real TCP at both ends, checksums in each state that devices know, segments up to 64 KiB."""
+    line = make_line(mark=mark, mtu=mtu, offload=state != "whole", complete=state == "complete")
     for source, destination in ((CLIENT, PUBLIC), (CLIENT6, PUBLIC6)):
         for amount in (1, 70000, 3000000):
             with conversation(line, destination, amount) as (data, sent, port):
@@ -195,6 +199,9 @@ def test_real_connections(make_line, mark, version, mtu, offload):
     assert line.checksum_errors() == 0
     counters = line.counters()
     assert counters["again"] == 0 and counters["drop-shape"] == 0 and counters["flows"] == 6
+    if state == "complete":
+        other, seen, wrong = line.summed_up()
+        assert (other, wrong) == (0, 0) and seen > 1000
 
 
 def test_snat_keeps_the_clients_address_in_the_header(make_line):

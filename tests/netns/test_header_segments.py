@@ -15,15 +15,21 @@ from harness.names import PREFIX, short_name
 LENGTH = {4: 28, 6: 52}
 
 
-@pytest.fixture(scope="module")
-def line(root, tmp_path_factory):
-    """One CPU, so that packets keep their order."""
-    before = os.sched_getaffinity(0)
+@pytest.fixture(scope="module", params=["whole", "complete"])
+def line(root, request, tmp_path_factory):
+    """One CPU, so that packets keep their order. complete: the edge gets each packet of the node with its sum, as from many
+    a network card, and that stays true."""
+    before, complete = os.sched_getaffinity(0), request.param == "complete"
     os.sched_setaffinity(0, {min(before)})
-    line = Line(f"{PREFIX}-{os.getpid()}-segments", str(tmp_path_factory.mktemp("line")), puppet=True)
+    line = Line(f"{PREFIX}-{os.getpid()}-segments", str(tmp_path_factory.mktemp("line")), puppet=True, complete=complete)
     yield line
-    line.remove()
-    os.sched_setaffinity(0, before)
+    try:
+        if complete:
+            other, seen, wrong = line.summed_up()
+            assert (other, wrong) == (0, 0) and seen > 0
+    finally:
+        line.remove()
+        os.sched_setaffinity(0, before)
 
 
 @pytest.fixture(params=[4, 6])

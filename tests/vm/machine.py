@@ -1,3 +1,4 @@
+#!/usr/bin/python3 -B
 """Debian's kernels in QEMU, on this machine's own user space.
 
 The guest's root is this machine's, shared read-only by virtiofs with a tmpfs over it: all programs that are installed

@@ -21,8 +21,9 @@ CLIENT6, PUBLIC6, EDGE_LAN6, NODE6 = "2001:db8:51::77", "2001:db8:51::1", "2001:
 # Nobody's: a puppet's.
 CLIENT_PUPPET, NODE_PUPPET = {4: "198.51.100.99", 6: "2001:db8:51::99"}, {4: "192.0.2.99", 6: "2001:db8:2::99"}
 MARK_V1, MARK_V2, MARK_CRC, MARK_ID = 0x20000000, 0x40000000, 0x00800000, 0x00400000
-SIOCETHTOOL, ETHTOOL_STXCSUM = 0x8946, 0x17
-TOOL = f"{BUILD}/tests/tools/header_tool"
+SIOCETHTOOL, ETHTOOL_STXCSUM, ETHTOOL_SGRO = 0x8946, 0x17, 0x2c
+UNDER = "203.0.113.1", "203.0.113.2"  # the ends of the VXLAN
+TOOL, COMPLETE_TOOL = f"{BUILD}/tests/tools/header_tool", f"{BUILD}/tests/tools/complete_tool"
 
 RULES = """
 table inet edge {{
@@ -81,25 +82,51 @@ def crc32c(data):
 
 class Line:
     """mark: of flows to port 80; other: to port 81. offload: the transmit checksum of the two inner devices.
-    puppet: flows go to the node's puppet. room: for so many flows."""
+    puppet: flows go to the node's puppet. room: for so many flows. complete: what comes from the node has had its checksum
+    summed up (CHECKSUM_COMPLETE): edge and node speak through a VXLAN with a checksum, which the kernel verifies."""
 
-    def __init__(self, name, folder, mark=MARK_V2, other=0, snat=False, mtu=1500, offload=True, puppet=False, room=None):
+    def __init__(self, name, folder, mark=MARK_V2, other=0, snat=False, mtu=1500, offload=True, puppet=False, room=None,
+                 complete=False):
         self.folder, self.runtime, self.puppet = folder, os.path.join(folder, "run"), puppet
         os.makedirs(self.runtime, exist_ok=True)
         self.namespaces, self.macs = [], {}
         try:
-            self._build(name, mtu)
+            self._build(name, mtu, complete)
             if not offload:
                 self.checksum_offload(self.edge, "lan", False)
                 self.checksum_offload(self.node, "eth0", False)
             self.rules(mark, other, snat)
             load(self.runtime, room)
             tool("attach", self.runtime, "lan", space=self.edge)
+            if complete:
+                self._watch()
         except BaseException:
             self.remove()
             raise
 
-    def _build(self, name, mtu):
+    def _tunnel(self):
+        """lan and the node's eth0 become VXLAN devices above what had these names. The outer checksum is whole, so the
+        kernel sums up what arrives, and GRO, which would make a partial one of it, is off."""
+        for space, device, own, other in ((self.edge, "lan", *UNDER), (self.node, "eth0", *reversed(UNDER))):
+            ip("-n", space.name, batch=[f"link set {device} name under", f"address add {own}/24 dev under",
+                                        "link set under mtu 2000", "link set under up",
+                                        f"link add {device} mtu 1500 type vxlan id 7 local {own} remote {other} dstport 4789 "
+                                        "udpcsum dev under"])
+            self.offload(space, "under", ETHTOOL_STXCSUM, False)
+            self.offload(space, device, ETHTOOL_SGRO, False)
+
+    def _watch(self):
+        """What had its checksum summed up gets a mark ahead of the header programs; one whose sum conntrack could not believe
+        behind them goes no further than wan."""
+        for verb, device in (("mark", "lan"), ("judge", "wan")):
+            result = subprocess.run(["nsenter", f"--net=/run/netns/{self.edge.name}", COMPLETE_TOOL, verb, device], timeout=20,
+                                    capture_output=True, text=True, stdin=subprocess.DEVNULL)
+            assert result.returncode == 0, result.stderr
+        self.edge.nft("table inet complete { chain seen { type filter hook prerouting priority -300; "
+                      "meta l4proto != { tcp, icmp, icmpv6 } meta mark set 0 accept; "  # conntrack looks at the sum of these
+                      "iifname lan meta mark != 0x52 counter; iifname lan meta mark 0x52 counter; }; }")
+
+    def _build(self, name, mtu, complete):
         for role in ("client", "edge", "node"):
             space = Namespace(f"{name}-{role}")
             self.namespaces.append(space)
@@ -107,6 +134,8 @@ class Line:
         ip(batch=[f"link add wan index 11 netns {self.edge.name} type veth peer name eth0 index 12 netns {self.client.name}",
                   f"link add lan index 13 mtu {mtu} netns {self.edge.name} type veth "
                   f"peer name eth0 index 14 mtu {mtu} netns {self.node.name}"])
+        if complete:
+            self._tunnel()
         for space, device, addresses in ((self.client, "eth0", (f"{CLIENT}/24", f"{CLIENT6}/64")),
                                          (self.edge, "wan", (f"{PUBLIC}/24", f"{PUBLIC6}/64")),
                                          (self.edge, "lan", (f"{EDGE_LAN}/24", f"{EDGE_LAN6}/64")),
@@ -132,13 +161,17 @@ class Line:
             self.macs[space.name, device] = json.loads(ip("-n", space.name, "-j", "link", "show", "dev", device))[0]["address"]
         return self.macs[space.name, device]
 
-    @staticmethod
-    def checksum_offload(space, device, on):
+    @classmethod
+    def checksum_offload(cls, space, device, on):
         """Without it every packet has its whole checksum, and a wrong one is seen."""
+        cls.offload(space, device, ETHTOOL_STXCSUM, on)
+
+    @staticmethod
+    def offload(space, device, which, on):
         with space.inside():
             sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         with sock:
-            value = bytearray(struct.pack("II", ETHTOOL_STXCSUM, int(on)))
+            value = bytearray(struct.pack("II", which, int(on)))
             buffer = (ctypes.c_char * len(value)).from_buffer(value)
             fcntl.ioctl(sock, SIOCETHTOOL, struct.pack("16sP", device.encode(), ctypes.addressof(buffer)) + bytes(16))
 
@@ -161,6 +194,14 @@ class Line:
                 if words and words[0] == "TcpInCsumErrors":
                     total += int(words[1])
         return total
+
+    def summed_up(self):
+        """Packets of the node by the state of their checksum: (other, complete, complete and not believed)."""
+        rules = json.loads(self.edge.run("nft", "-j", "list", "table", "inet", "complete").stdout)["nftables"]
+        other, complete = (part["counter"]["packets"] for entry in rules for part in entry.get("rule", {}).get("expr", ())
+                           if "counter" in part)
+        wrong = json.loads(self.edge.run("tc", "-j", "-s", "qdisc", "show", "dev", "wan", "clsact").stdout)
+        return other, complete, wrong[0]["drops"]
 
     def remove(self):
         if os.path.exists(os.path.join(self.runtime, "bpf")):
