@@ -19,13 +19,14 @@ static int64_t seconds(void)
 	return now.tv_sec;
 }
 
-/* NULL as soon as it is well, else what is not at the end of the time. */
-static const char *wait_healthy(struct cli *cli, const json_t *before)
+/* NULL as soon as it is well, else what is not at the end of the time; *ret_silent: edged did not answer at all then. */
+static const char *wait_healthy(struct cli *cli, const json_t *before, bool *ret_silent)
 {
 	int64_t end = seconds() + HEALTHY_WITHIN;
 	for (;;) {
 		cleanup_json json_t *now = health_look(cli);
 		const char *trouble = health_trouble(cli, before, now);
+		*ret_silent = !now;
 		if (!trouble || seconds() >= end)
 			return trouble;
 		nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
@@ -80,7 +81,8 @@ int cmd_image_boot(struct cli *cli)
 	const struct boot_state at_first = image.state;
 	bool trial = boot_on_trial(&image.state, image.places.booted);
 	cleanup_json json_t *before = trial ? health_kept(image.places.keep) : NULL;
-	const char *trouble = wait_healthy(cli, before);
+	bool silent;
+	const char *trouble = wait_healthy(cli, before, &silent);
 	image_close(&image);
 	result = image_open(cli, true, &image);
 	if (result != CLI_DONE)
@@ -92,7 +94,12 @@ int cmd_image_boot(struct cli *cli)
 		return leave_trial(cli, &image, trouble);
 	if (trouble) {
 		cli_error(cli, "this boot counts as one that failed: %s", trouble);
-		return CLI_REFUSED;
+		/* Only a machine that serves nobody is restarted: without edged's first start its network is not even up. */
+		if (!silent || !boot_restart_helps(&image.state, image.places.booted))
+			return CLI_REFUSED;
+		cli_hint(cli, "slot %s was good: the machine restarts, and takes it when this one fails twice",
+			 slot_names[slot_other(image.places.booted)]);
+		return image_restart(cli);
 	}
 	enum boot_verdict verdict = boot_came_up(&image.state, image.places.booted);
 	say(cli, &image, verdict);

@@ -124,6 +124,12 @@ void boot_failed_trial(struct boot_state *state, enum slot booted)
 	state->left = IMAGE_TRIES;
 }
 
+bool boot_restart_helps(const struct boot_state *state, enum slot booted)
+{
+	/* In the other one's place already, nothing better is left: no machine restarts for ever. */
+	return !state->trial && booted == state->slot && state->slots[slot_other(booted)].state == SLOT_GOOD;
+}
+
 int boot_roll_back(struct boot_state *state, enum slot booted)
 {
 	enum slot other = slot_other(booted);

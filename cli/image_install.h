@@ -25,5 +25,7 @@ bool boot_on_trial(const struct boot_state *state, enum slot booted);
 enum boot_verdict boot_came_up(struct boot_state *state, enum slot booted);
 /* booted, which is on trial, is not healthy: the other one comes back. */
 void boot_failed_trial(struct boot_state *state, enum slot booted);
+/* booted, which is not on trial, is of no use: a restart counts as one of its boots, and leads to one that was good. */
+bool boot_restart_helps(const struct boot_state *state, enum slot booted);
 /* The operator wants the other slot. 0 with what GRUB boots next in *state; -ENOENT: it holds nothing that was ever good. */
 int boot_roll_back(struct boot_state *state, enum slot booted);

@@ -145,6 +145,24 @@ static void a_committed_slot_that_rots_is_left_after_two_boots(void **unused)
 	assert_int_equal(boot_came_up(&state, SLOT_A), BOOT_SETTLED);
 }
 
+static void a_slot_without_edged_is_left_by_restarts_that_end(void **unused)
+{
+	(void)unused;
+	struct boot_state state = two;
+	unsigned restarts = 0;
+	while (boot_restart_helps(&state, power_on(&state)))
+		assert_in_range(++restarts, 1, IMAGE_TRIES);
+	/* The other one runs: also when that is no better, it stays, for the operator to look at. */
+	assert_int_equal(restarts, IMAGE_TRIES);
+	assert_int_equal(boot_state_next(&state), SLOT_A);
+	assert_int_equal(boot_came_up(&state, SLOT_A), BOOT_FELL_BACK);
+	assert_false(boot_restart_helps(&state, SLOT_A));
+	/* A trial has its own way, and where nothing else was good no restart helps. */
+	assert_false(boot_restart_helps(&installed, SLOT_B));
+	assert_false(boot_restart_helps(&installed, SLOT_A));
+	assert_false(boot_restart_helps(&fresh, SLOT_A));
+}
+
 static void an_install_that_waits_is_left_alone(void **unused)
 {
 	(void)unused;
@@ -314,6 +332,7 @@ int main(void)
 		cmocka_unit_test(two_failed_boots_end_a_trial),
 		cmocka_unit_test(an_unhealthy_trial_ends_at_once),
 		cmocka_unit_test(a_committed_slot_that_rots_is_left_after_two_boots),
+		cmocka_unit_test(a_slot_without_edged_is_left_by_restarts_that_end),
 		cmocka_unit_test(an_install_that_waits_is_left_alone),
 		cmocka_unit_test(rollback_takes_only_what_was_good),
 		cmocka_unit_test(signed_bundle_is_taken),

@@ -3,6 +3,7 @@
 The host is 198.51.100.2 on the wan and 192.0.2.2 on the lan: what the guest sends to that address in the lan arrives at
 this machine's loopback, so a server here plays a node. Nothing is written to the image: each disk is an overlay.
 """
+import base64
 import contextlib
 import glob
 import json
@@ -73,6 +74,7 @@ class ImageVm:
         self.wan, self.lan, self.metadata = wan, lan, metadata
         self.disk, self.console_file = f"{folder}/disk.qcow2", f"{folder}/console"
         self.ports = {22: free_port(), 80: free_port()}
+        self.drop_ins = {}
         image, = glob.glob(IMAGES)
         machine.run("qemu-img", "create", "-q", "-f", "qcow2", "-b", image, "-F", "qcow2", self.disk)
 
@@ -86,6 +88,10 @@ class ImageVm:
             ["-smbios", "type=1,product=OpenStack Nova"] if self.metadata else [])
         if self.metadata:
             forwards += f",guestfwd=tcp:169.254.169.254:80-cmd:socat - TCP:127.0.0.1:{self.metadata}"
+        # The service manager takes more of a unit from the firmware (systemd-debug-generator(8)).
+        for unit, text in self.drop_ins.items():
+            code = base64.b64encode(text.encode()).decode()
+            more += ["-smbios", f"type=11,value=io.systemd.credential.binary:systemd.unit-dropin.{unit}={code}"]
         lan = ["-device", f"virtio-net-pci,netdev=lan,mac={LAN_MAC},bus=late,id=lan"] if self.lan else []
         return ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-machine", "q35", *speed(),
                 "-cpu", "max", "-m", str(self.memory), "-display", "none", "-no-reboot", *more,

@@ -144,6 +144,18 @@ class SlotVm(image.ImageVm):
     def boot_state(self):
         return dict(re.findall(r"^(\w+)=(.*)$", self.read_partition("state", 8192)[4096:].decode(), re.M))
 
+    def set_boot_state(self, **values):
+        """Of a machine that is off."""
+        text = self.read_partition("state", 8192)[4096:5120].decode()
+        for name, value in values.items():
+            text, count = re.subn(rf"^{name}=.*$", f"{name}={value}", text, flags=re.M)
+            assert count == 1, name
+        block = text.rstrip("#").ljust(1024, "#")
+        with open(f"{self.folder}/block", "w", encoding="utf-8") as file:
+            file.write(block)
+        start, _ = self.partition("state")
+        machine.run("qemu-io", "-f", "qcow2", "-c", f"write -q -s {self.folder}/block {start + 4096} 1024", self.disk)
+
     def fill_data(self, files):
         """A new file system on the data partition, with these files {path: text}."""
         start, size = self.partition("data")
