@@ -23,7 +23,7 @@ import test_conversations as bad  # noqa: E402
 from harness.dialogue import Conversations  # noqa: E402
 
 FIRST_PORT, MOST = 10000, 50000
-LINES = {"loss": 25, "duplicate": 10, "reorder": 25}
+LINES = {"loss": 25, "duplicate": 10, "reorder": 25, "seconds": 3 * 3600}  # after which a relay ends by itself
 RATIO, HEADERS, CHUNK, OTHER_LOSSES = 3, ("v2", "v1"), 200, 100
 
 
