@@ -14,6 +14,7 @@
 #include "server.h"
 #include "watch/watch.h"
 
+#include <errno.h>
 #include <string.h>
 
 static int run_role(const struct options *options)
@@ -32,7 +33,7 @@ static int run_role(const struct options *options)
 	if (strcmp(options->role, "loader") == 0)
 		return headers_load(options->runtime_dir, 0);
 	log_error("edged", "there is no role \"%s\" (roles are started by edged itself)", options->role);
-	return -1;
+	return -EINVAL;
 }
 
 int main(int argc, char **argv)
@@ -41,8 +42,12 @@ int main(int argc, char **argv)
 	int r = options_parse(argc, argv, &options);
 	if (r)
 		return r < 0 ? 2 : 0;
-	if (options.role)
-		return run_role(&options) < 0 ? 1 : 0;
+	if (options.role) {
+		r = run_role(&options);
+		if (r < 0)
+			log_error("edged", "role %s ends: %s", options.role, strerror(-r));
+		return r < 0 ? 1 : 0;
+	}
 	if (options.expire_pending)
 		return guard_main(&options) < 0 ? 1 : 0;
 	return server_main(&options) < 0 ? 1 : 0;
