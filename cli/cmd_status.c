@@ -110,7 +110,7 @@ static void look_at_kernel(struct status *status)
 {
 	const json_t *kernel = json_object_get(status->answer, "kernel");
 	if (!js_int(status->answer, "revision"))
-		trouble(status, "edgectl apply", "no configuration is in force: nothing is filtered and nothing forwarded");
+		trouble(status, "edgectl apply", "no configuration is in force: all is closed but a way in to mend it");
 	else if (!js_bool(kernel, "in_sync"))
 		trouble(status, "edgectl plan (shows the difference), edgectl apply (puts it right)",
 			"the kernel's rules are not those of the configuration");
