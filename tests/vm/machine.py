@@ -200,14 +200,15 @@ def accelerator():
 
 
 @contextlib.contextmanager
-def started(folder, kernel, shared, command_line, cpus, memory, counted=False):
+def started(folder, kernel, shared, command_line, cpus, memory, counted=None):
     """The machine whose root is the folder shared, read-only with a tmpfs over it. Yields its process; the console and the
-    second serial port are the files "console" and "results" in folder."""
+    second serial port are the files "console" and "results" in folder. counted: the guest's clock counts its instructions,
+    each 2^counted nanoseconds; for one processor."""
     daemon = next(path for path in VIRTIOFSD if os.path.exists(path))
     options = (["-o", f"source={shared},cache=always,sandbox=chroot"] if daemon.startswith("/usr/lib/qemu") else
                [f"--shared-dir={shared}", "--cache=always", "--sandbox=chroot"])
-    clock = (["-machine", "q35", "-accel", "tcg,thread=single", "-icount", "shift=2,sleep=on"] if counted else
-             ["-machine", f"q35,accel={accelerator()}"])
+    clock = (["-machine", f"q35,accel={accelerator()}"] if counted is None else
+             ["-machine", "q35", "-accel", "tcg,thread=single", "-icount", f"shift={counted},sleep=on"])
     qemu = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", *clock, "-cpu", "max", "-smp", str(cpus),
             "-m", f"{memory}M", "-display", "none", "-no-reboot",
             "-object", f"memory-backend-memfd,id=mem,size={memory}M,share=on", "-numa", "node,memdev=mem",
@@ -222,10 +223,12 @@ def started(folder, kernel, shared, command_line, cpus, memory, counted=False):
             yield running
 
 
-def boot_system(kernel, root, seconds, cpus=2, memory=768):
-    """A whole Debian in the folder root, with its own systemd; what it wrote to its second serial port until it went off."""
+def boot_system(kernel, root, seconds, memory=768):
+    """A whole Debian in the folder root, with its own systemd; what it wrote to its second serial port until it went off.
+    Without KVM its clock counts instructions: nothing in it runs into a timeout, whatever else this machine does."""
+    cpus, counted = (2, None) if accelerator() == "kvm" else (1, 0)
     with tempfile.TemporaryDirectory(prefix="edged-vm-") as folder, only_one():
-        with started(folder, kernel, root, "edged.init=/sbin/init systemd.gpt_auto=0", cpus, memory) as running, \
+        with started(folder, kernel, root, "edged.init=/sbin/init systemd.gpt_auto=0", cpus, memory, counted) as running, \
                 contextlib.suppress(subprocess.TimeoutExpired):
             running.wait(seconds)
         return tail(f"{folder}/qemu.log") + tail(f"{folder}/console") + "\n" + tail(f"{folder}/results", 200000)
@@ -243,7 +246,7 @@ def boot(kernel, jobs, boot_seconds=90, cpus=1, memory=768, preload=True, counte
         deadline = boot_seconds + sum(seconds for _, seconds, _ in jobs)
         command_line = (f"edged.jobs={folder}/jobs edged.top={TOP} edged.modules={kernel.modules}"
                         + (" edged.preload" if preload else ""))
-        with started(folder, kernel, "/", command_line, cpus, memory, counted) as running, \
+        with started(folder, kernel, "/", command_line, cpus, memory, 2 if counted else None) as running, \
                 contextlib.suppress(subprocess.TimeoutExpired):
             running.wait(deadline)
         with open(f"{folder}/results", "rb") as file:

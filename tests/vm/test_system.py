@@ -1,6 +1,7 @@
 """The Debian package in a Debian that systemd has booted, with Debian's own kernel: the units as they are run for real.
 What is done there stands in system/inside.py."""
 import os
+import re
 import shutil
 import subprocess
 
@@ -18,6 +19,14 @@ StandardError=file:/dev/ttyS1
 [Install]
 WantedBy=multi-user.target
 """
+
+
+def next_version(deb, to, folder):
+    """The same package, as its next version."""
+    machine.run("dpkg-deb", "-R", deb, str(folder / "next"))
+    control = folder / "next/DEBIAN/control"
+    control.write_text(re.sub(r"^(Version: .*)$", r"\1.1", control.read_text(), flags=re.M))
+    machine.run("dpkg-deb", "-Zgzip", "-b", str(folder / "next"), str(to))
 
 
 @pytest.fixture(params=["bookworm", "trixie"])
@@ -40,6 +49,7 @@ def system(request, tmp_path, root):
     kernel = machine.Kernel(suite)
     subprocess.run(["cp", "-a", f"{kernel.modules}/.", f"{folder}/usr/lib/modules/"], check=True)
     shutil.copy(deb, folder / "edged.deb")
+    next_version(deb, folder / "next.deb", tmp_path)
     shutil.copy(f"{machine.HERE}/system/inside.py", folder / "inside.py")
     (folder / "etc/systemd/system/inside.service").write_text(SERVICE)
     os.symlink("/etc/systemd/system/inside.service", folder / "etc/systemd/system/multi-user.target.wants/inside.service")
@@ -48,5 +58,5 @@ def system(request, tmp_path, root):
 
 def test_the_package_as_systemd_runs_it(system):
     kernel, folder = system
-    said = machine.boot_system(kernel, str(folder), 1500)
+    said = machine.boot_system(kernel, str(folder), 3000)
     assert "\nall as it should be" in said, said[-12000:]
