@@ -399,6 +399,9 @@ static int compare_indexes(const void *a, const void *b)
 	return memcmp(((const struct element *)a)->key, ((const struct element *)b)->key, sizeof(uint32_t));
 }
 
+#define HEADER_DEVICES_ROOM 512
+_Static_assert(MODEL_MAX_TUNNELS * COMPILE_SLOTS + 1 <= HEADER_DEVICES_ROOM, "room for lan and all tunnels");
+
 /* By index and not by name: a device that was made anew has lost the programs, and passes nothing. */
 static void header_devices(struct build *b)
 {
@@ -411,10 +414,10 @@ static void header_devices(struct build *b)
 	for (size_t i = 0; i < count; i++)
 		memcpy(elements[i].key, &b->run->header_devices[i].index, sizeof(uint32_t));
 	qsort(elements, count, sizeof(*elements), compare_indexes);
-	/* With a size the kernel takes its fastest kind of set. Zones are for fewer than 240 tunnels, of two devices each. */
+	/* With a size the kernel takes its fastest kind of set. */
 	build_set(b, &(struct set){.name = "header-devices",
 				   .key = {FIELD_IFINDEX},
-				   .size = 512,
+				   .size = HEADER_DEVICES_ROOM,
 				   .elements = elements,
 				   .element_count = count});
 }
