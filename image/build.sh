@@ -2,7 +2,7 @@
 # Builds the image: build.sh VERSION EDGED-DEB [PUBLIC-KEY.pem...]. The result is build/image/edged-VERSION.qcow2, and
 # edged-VERSION.bundle, unsigned: what one of its two slots holds, for machines that have an older one (docs/image.md).
 # Bundles that are signed for one of the keys can be installed on it.
-# Tools come from a small Debian 13 in build/image/tools, so that the result does not depend on this machine's release.
+# The tools are image/tools.sh's.
 # No loop device, no mount of a file system that was made here; the same input gives the same bytes.
 set -eu
 umask 022
@@ -20,19 +20,12 @@ esac
 work=$folder/work
 tools=build/image/tools
 suite=trixie
-tool_packages="erofs-utils,cryptsetup-bin,dosfstools,mtools,fdisk,grub-pc-bin,grub-efi-amd64-bin,grub-common,qemu-utils"
-tool_packages="$tool_packages,e2fsprogs,gcc,libc6-dev,linux-libc-dev,busybox-static,cpio,zstd,xz-utils"
 
 SOURCE_DATE_EPOCH=$(git -c safe.directory='*' log -1 --format=%ct 2>/dev/null || stat -c %Y "$deb")
 export SOURCE_DATE_EPOCH
-mkdir -p "$folder" "$(dirname "$tools")"
+mkdir -p "$folder"
 image/suite.sh sources $suite >"$folder/$suite.sources"
-if [ "$tool_packages" != "$(cat "$tools/.complete" 2>/dev/null)" ]; then
-	rm -rf "$tools"
-	mmdebstrap --mode=root --variant=apt --quiet --include="$tool_packages" \
-		--aptopt='Apt::Install-Recommends "false"' $suite "$tools" "$folder/$suite.sources"
-	echo "$tool_packages" >"$tools/.complete"
-fi
+image/tools.sh
 
 rm -rf "$work"
 mkdir -p "$work/stub/DEBIAN"
@@ -69,7 +62,6 @@ find "$work/root/usr/share/edged" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 
 cp -a image/initrd image/boot "$work/"
 cp image/assemble.sh "$work/"
-mkdir -p "$tools/image"
 unshare --mount --fork sh -c "mount --bind '$work' '$tools/image' && mount -t proc proc '$tools/proc' &&
 	exec chroot '$tools' sh /image/assemble.sh '$version'" </dev/null
 mv "$work/image.qcow2" "$folder/edged-$version.qcow2"

@@ -57,11 +57,13 @@ def user_data(edged, management, key, wan_mac=WAN_MAC, lan_mac=LAN_MAC):
         management_yaml_base64=provisioning.base64.b64encode(management.encode()).decode())
 
 
-def speed():
-    """Without KVM the guest's clock counts instructions, one each nanosecond: so nothing in it runs into a timeout, however
-    much else this machine has to do, and its uptimes can be compared."""
-    return (["-accel", "kvm", "-smp", "2"] if machine.accelerator() == "kvm" else
-            ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=on", "-smp", "1"])
+def speed(counted):
+    """Without KVM, counted: the guest's clock counts instructions, one each nanosecond, so nothing in it runs into a timeout,
+    however much else this machine has to do, and its uptimes can be compared. Else two processors, as fast as they come."""
+    if machine.accelerator() == "kvm":
+        return ["-accel", "kvm", "-smp", "2"]
+    return (["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=on", "-smp", "1"] if counted else
+            ["-accel", "tcg,thread=multi", "-smp", "2"])
 
 
 class ImageVm:
@@ -71,7 +73,9 @@ class ImageVm:
         """wan: the first three numbers of its network. lan False: there is none until plug_lan(). metadata: the port of a
         server here that is OpenStack's for it."""
         self.folder, self.cd, self.firmware, self.bus, self.memory = folder, cd, firmware, bus, memory
-        self.wan, self.lan, self.metadata = wan, lan, metadata
+        self.wan, self.lan, self.metadata, self.wire = wan, lan, metadata, None
+        # OVMF waits for a TPM by reading a port millions of times, which takes minutes when instructions are counted.
+        self.counted = firmware != "uefi"
         self.disk, self.console_file = f"{folder}/disk.qcow2", f"{folder}/console"
         self.ports = {22: free_port(), 80: free_port()}
         self.drop_ins = {}
@@ -93,14 +97,15 @@ class ImageVm:
             code = base64.b64encode(text.encode()).decode()
             more += ["-smbios", f"type=11,value=io.systemd.credential.binary:systemd.unit-dropin.{unit}={code}"]
         lan = ["-device", f"virtio-net-pci,netdev=lan,mac={LAN_MAC},bus=late,id=lan"] if self.lan else []
-        return ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-machine", "q35", *speed(),
+        return ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-machine", "q35", *speed(self.counted),
                 "-cpu", "max", "-m", str(self.memory), "-display", "none", "-no-reboot", *more,
                 "-serial", f"file:{self.console_file}", "-qmp", f"unix:{self.folder}/qmp,server=on,wait=off", *drive, *cd,
                 "-netdev", f"user,id=wan,ipv6=off,net={self.wan}.0/24,host={self.wan}.2,dhcpstart={self.wan}.15,{forwards}",
                 "-device", f"virtio-net-pci,netdev=wan,mac={WAN_MAC}",
                 # A slot of its own: it may be plugged in later.
                 "-device", "pcie-root-port,id=late,chassis=1",
-                "-netdev", f"user,id=lan,ipv6=off,net=192.0.2.0/24,host={HOST_LAN},dhcpstart=192.0.2.15", *lan]
+                "-netdev", f"user,id=lan,ipv6=off,net=192.0.2.0/24,host={HOST_LAN},dhcpstart=192.0.2.15", *lan,
+                *(self.wire.arguments() if self.wire else [])]
 
     @contextlib.contextmanager
     def power(self):

@@ -218,7 +218,7 @@ def started(folder, kernel, shared, command_line, cpus, memory, counted=None):
             "-serial", f"file:{folder}/console", "-serial", f"file:{folder}/results",
             "-append", f"console=ttyS0 panic=-1 oops=panic quiet loglevel=4 mitigations=off audit=0 {command_line}"]
     with process([daemon, f"--socket-path={folder}/root.sock", *options], f"{folder}/virtiofsd.log"):
-        _until(lambda: os.path.exists(f"{folder}/root.sock"), f"virtiofsd to listen: {tail(f'{folder}/virtiofsd.log')}")
+        until(lambda: os.path.exists(f"{folder}/root.sock"), f"virtiofsd to listen: {tail(f'{folder}/virtiofsd.log')}")
         with process(qemu, f"{folder}/qemu.log") as running:
             yield running
 
@@ -258,7 +258,7 @@ def boot(kernel, jobs, boot_seconds=90, cpus=1, memory=768, preload=True, counte
         return results
 
 
-def _until(condition, what, seconds=10.0):
+def until(condition, what, seconds=10.0):
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

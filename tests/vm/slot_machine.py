@@ -120,11 +120,13 @@ class SlotVm(image.ImageVm):
                     while "return" not in (answer := json.loads(file.readline())):
                         assert "error" not in answer, answer
 
-    def read(self, offset, size):
-        """Of the disk, also while the machine is on (and stopped)."""
-        raw = f"{self.folder}/part"
+    def read(self, offset, size, raw=None):
+        """Of the disk, also while the machine is on (and stopped). With raw, into that file."""
+        into, raw = raw, raw or f"{self.folder}/part"
         machine.run("qemu-img", "convert", "-U", "-O", "raw", "--image-opts", f"driver=raw,offset={offset},size={size},"
                     f"file.driver=qcow2,file.file.driver=file,file.file.filename={self.disk}", raw)
+        if into:
+            return None
         with open(raw, "rb") as file:
             return file.read()
 

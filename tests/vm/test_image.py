@@ -35,6 +35,7 @@ pools:
   ingress: {{ nodes: [k8s-1], health: {{ check: tcp, interval: 2s, timeout: 2s, rise: 1, fall: 3 }} }}
 forwards:
   web: {{ listen: 80, to: "ingress:{node_port}", proxy_protocol: v2, via: proxy, reason: test }}
+  direct: {{ listen: 8080, to: "ingress:{node_port}", via: kernel, snat: off, reason: test }}
 """
 
 

@@ -12,11 +12,14 @@ import random
 import shutil
 import subprocess
 
+import image
 import machine
 import pytest
 import test_image
+import wire
 from slot_machine import SlotVm, make_bundle, node_server
 from small_image import SmallVm
+from wire import Wire
 
 pytestmark = pytest.mark.skipif(os.environ.get("EDGED_VM") != "image", reason="boots the image: make vm-soak")
 CUTS = int(os.environ.get("EDGED_SOAK_CUTS", "20"))
@@ -89,8 +92,7 @@ def test_power_cuts_during_applies(vm, node, tmp_path):
 
     def look():
         data, out = str(tmp_path / "data"), str(tmp_path / "out")
-        with open(data, "wb") as file:
-            file.write(vm.read_partition("data"))
+        vm.read(*vm.partition("data"), data)
         # The journal is replayed, as at a boot.
         status = subprocess.run(["e2fsck", "-fy", data], capture_output=True, text=True, check=False)
         assert status.returncode in (0, 1), status.stdout
@@ -114,12 +116,57 @@ def test_power_cuts_during_applies(vm, node, tmp_path):
             assert cut_during(vm, running, look, CUTS, random.Random(SEED)) == 0
 
 
-def test_boots_bring_the_same_ruleset(vm):
-    """Read back without counters and handles, after each boot."""
-    rulesets = set()
+# Refused at once while no node of it is up, which is not early.
+FORWARDED = 8080
+
+
+def opened_early(seen, node_port):
+    """Ports from which the client got an answer, or on which it got through, that no configuration lets through; and when its
+    first packet was forwarded."""
+    arrived = seen.arrived()
+    forwarded = [when for when, port in arrived if port == node_port]
+    return ([port for _, port in arrived if port != node_port] +
+            [port for _, port in seen.answered() if port != FORWARDED], min(forwarded, default=None))
+
+
+def test_boots_bring_the_same_ruleset_and_forward_nothing_early(vm, node):
+    """The ruleset is read back without counters and handles, after each boot. From power-on a client sends to a node's
+    address, to a closed port, to SSH, which is not for it, and to a port that is forwarded to a node."""
+    rulesets, sent = set(), 0
+    vm.counted = False
+    vm.wire = Wire(vm.folder, image.WAN_MAC, image.HOST_LAN, [22, FORWARDED])
     for _ in range(BOOTS + 1):
-        with vm.power():
-            assert vm.wait_answer(80, b"hello")
-            vm.status()
+        with vm.power(), vm.wire.sending():
+            vm.wait_answer(80, b"hello")
+            machine.until(lambda: opened_early(vm.wire, node)[1], "the client's first packet to be forwarded", image.PATIENCE)
+            sent += vm.wire.rounds
             rulesets.add(vm.ssh("doas nft --stateless list ruleset"))
+        early, first = opened_early(vm.wire, node)
+        assert not early, early
+        print(f"first forwarded packet {first:.1f} s after power-on", flush=True)
     assert len(rulesets) == 1 and "table inet edged" in rulesets.pop()
+    assert sent > 20 * BOOTS
+
+
+ROUTER = """modprobe virtio_net
+for path in /sys/class/net/*; do
+	case $(cat $path/address) in
+	*:01) ip addr add 198.51.100.15/24 dev ${path##*/}; ip link set ${path##*/} up ;;
+	*:02) ip addr add 192.0.2.15/24 dev ${path##*/}; ip link set ${path##*/} up ;;
+	esac
+done
+ip route add default via 198.51.100.2
+echo 1 >/proc/sys/net/ipv4/ip_forward
+sleep 10
+"""
+
+
+def test_what_a_plain_router_forwards_is_seen(small_image, tmp_path):
+    """The control of the test above: nothing is closed here."""
+    vm = SmallVm(str(tmp_path), small_image)
+    vm.wire = Wire(vm.folder, image.WAN_MAC, image.HOST_LAN, [22, FORWARDED])
+    vm.put(ROUTER)
+    with vm.power(), vm.wire.sending():
+        vm.wait_off()
+    for seen in (vm.wire.arrived(), vm.wire.answered()):
+        assert [port for _, port in seen].count(wire.CLOSED_PORT) > 10, seen
