@@ -21,20 +21,25 @@ gcc -static -Os -s -Wall -Wextra -Werror -o initrd-root/bin/verity initrd/verity
 cp "$(command -v busybox)" initrd-root/bin/busybox
 cp initrd/init initrd-root/init
 chmod 755 initrd-root/init
-: >initrd-root/modules/order
-# What a disk may hang on; the cloud kernel has only some of these.
-for name in dm-verity sha256-ssse3 erofs overlay virtio_blk virtio_scsi sd_mod ahci nvme \
-	megaraid_sas mpt3sas smartpqi hpsa aacraid vmd ata_piix; do
-	for line in $(grep "/$name\.ko[^:]*:" "root/usr/lib/modules/$release/modules.dep" | tr -d : | tr ' ' '\n' | tac); do
-		file=$(basename "$line" .xz)
-		grep -qx "$file" initrd-root/modules/order && continue
-		case $line in
-		*.xz) xz -dc "root/usr/lib/modules/$release/$line" >"initrd-root/modules/$file" ;;
-		*) cp "root/usr/lib/modules/$release/$line" "initrd-root/modules/$file" ;;
-		esac
-		echo "$file" >>initrd-root/modules/order
+modules() { # LIST NAME...: these modules, and in the file LIST their order
+	list=$1
+	shift
+	: >"initrd-root/modules/$list"
+	for name; do
+		for line in $(grep "/$name\.ko[^:]*:" "root/usr/lib/modules/$release/modules.dep" | tr -d : | tr ' ' '\n' | tac); do
+			file=$(basename "$line" .xz)
+			[ ! -e "initrd-root/modules/$file" ] || continue
+			case $line in
+			*.xz) xz -dc "root/usr/lib/modules/$release/$line" >"initrd-root/modules/$file" ;;
+			*) cp "root/usr/lib/modules/$release/$line" "initrd-root/modules/$file" ;;
+			esac
+			echo "$file" >>"initrd-root/modules/$list"
+		done
 	done
-done
+}
+modules first virtio_blk dm-verity sha256-ssse3 erofs overlay
+# What else a disk may hang on; the cloud kernel has only some of these.
+modules more virtio_scsi sd_mod ahci nvme megaraid_sas mpt3sas smartpqi hpsa aacraid vmd ata_piix
 find initrd-root -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 (cd initrd-root && find . -print0 | sort -z | cpio --quiet -0 -o -H newc --reproducible -R 0:0) | zstd -q -19 >slot/initrd
 rm -rf root/boot/*

@@ -70,6 +70,10 @@ done | sort -u | while read -r module _; do
 	case $module in *.xz) xz -d "$root/$module" ;; esac
 done
 chroot "$root" depmod "$(basename "$modules")"
+# What can be loaded after the firewall is closed.
+for name in $(sed -n 's/^ExecStartPre=.*modprobe --all --quiet //p' "$root/etc/systemd/system/edged-loader.service.d/image.conf"); do
+	sed -i "/^$name\$/d" "$root/usr/lib/modules-load.d/edged.conf"
+done
 
 # Otherwise ldconfig, the journal's catalogue and others run at each boot.
 touch -d "@$SOURCE_DATE_EPOCH" "$root/etc/.updated" "$root/var/.updated"

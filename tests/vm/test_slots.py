@@ -1,4 +1,5 @@
 """Two slots of the whole image: install, trial, commit, and a trial that is not kept."""
+import os
 import shutil
 
 import machine

@@ -140,6 +140,7 @@ def test_boots_bring_the_same_ruleset_and_forward_nothing_early(vm, node):
             vm.wait_answer(80, b"hello")
             machine.until(lambda: opened_early(vm.wire, node)[1], "the client's first packet to be forwarded", image.PATIENCE)
             sent += vm.wire.rounds
+            vm.wait_answer(22)
             rulesets.add(vm.ssh("doas nft --stateless list ruleset"))
         early, first = opened_early(vm.wire, node)
         assert not early, early
