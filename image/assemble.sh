@@ -26,7 +26,8 @@ modules() { # LIST NAME...: these modules, and in the file LIST their order
 	shift
 	: >"initrd-root/modules/$list"
 	for name; do
-		for line in $(grep "/$name\.ko[^:]*:" "root/usr/lib/modules/$release/modules.dep" | tr -d : | tr ' ' '\n' | tac); do
+		needs=$(grep "/$name\.ko[^:]*:" "root/usr/lib/modules/$release/modules.dep" | tr -d : | tr ' ' '\n' | tac)
+		for line in $needs; do
 			file=$(basename "$line" .xz)
 			[ ! -e "initrd-root/modules/$file" ] || continue
 			case $line in

@@ -71,7 +71,8 @@ done | sort -u | while read -r module _; do
 done
 chroot "$root" depmod "$(basename "$modules")"
 # What can be loaded after the firewall is closed.
-for name in $(sed -n 's/^ExecStartPre=.*modprobe --all --quiet //p' "$root/etc/systemd/system/edged-loader.service.d/image.conf"); do
+later=$root/etc/systemd/system/edged-loader.service.d/image.conf
+for name in $(sed -n 's/^ExecStartPre=.*modprobe --all --quiet //p' "$later"); do
 	sed -i "/^$name\$/d" "$root/usr/lib/modules-load.d/edged.conf"
 done
 

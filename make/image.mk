@@ -9,7 +9,7 @@ deps-image: deps-deb
 .PHONY: image deps-image
 
 # The image's own tests: some minutes with KVM, three quarters of an hour without.
-IMAGE_TESTS := tests/vm/test_image.py tests/vm/test_closed_first.py tests/vm/test_slots.py tests/vm/test_slot_damage.py tests/vm/test_soak.py
+IMAGE_TESTS := $(patsubst %,tests/vm/test_%.py,image closed_first slots slot_damage soak)
 image-test: image deps-vm
 	@EDGED_VM=image /usr/bin/python3 -B -m pytest $(IMAGE_TESTS) $(if $(T),-k '$(T)')
 
