@@ -71,9 +71,10 @@ def speed(counted):
 class ImageVm:
     """One machine with one disk; power() may be called again, for the next boot."""
 
-    def __init__(self, folder, cd=None, firmware="bios", bus="virtio", memory=384, wan="198.51.100", lan=True, metadata=None):
+    def __init__(self, folder, cd=None, firmware="bios", bus="virtio", memory=384, wan="198.51.100", lan=True, metadata=None,
+                 base=None):
         """wan: the first three numbers of its network. lan False: there is none until plug_lan(). metadata: the port of a
-        server here that is OpenStack's for it."""
+        server here that is OpenStack's for it. base: another image than the one in build/."""
         self.folder, self.cd, self.firmware, self.bus, self.memory = folder, cd, firmware, bus, memory
         self.wan, self.lan, self.metadata, self.wire = wan, lan, metadata, None
         # OVMF waits for a TPM by reading a port millions of times, which takes minutes when instructions are counted.
@@ -81,8 +82,8 @@ class ImageVm:
         self.disk, self.console_file = f"{folder}/disk.qcow2", f"{folder}/console"
         self.ports = {22: free_port(), 80: free_port()}
         self.drop_ins = {}
-        image, = glob.glob(IMAGES)
-        machine.run("qemu-img", "create", "-q", "-f", "qcow2", "-b", image, "-F", "qcow2", self.disk)
+        base, = [base] if base else glob.glob(IMAGES)
+        machine.run("qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", "qcow2", self.disk)
 
     def _arguments(self):
         forwards = ",".join(f"hostfwd=tcp:127.0.0.1:{port}-:{guest}" for guest, port in self.ports.items())

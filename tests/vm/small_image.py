@@ -76,10 +76,9 @@ class SmallVm(SlotVm):
     """disk: a copy of it, else a new one of the image in made."""
 
     def __init__(self, folder, made, disk=None, firmware="bios"):
-        super().__init__(folder, firmware=firmware)
+        super().__init__(folder, firmware=firmware, base=f"{made}/image.qcow2")
         # Nothing here runs into a timeout, so it may run as fast as it can.
         self.made, self.counted = made, False
-        machine.run("qemu-img", "create", "-q", "-f", "qcow2", "-b", f"{made}/image.qcow2", "-F", "qcow2", self.disk)
         if disk:
             shutil.copy(disk, self.disk)
 
