@@ -13,6 +13,7 @@ import urllib.parse
 import image
 import machine
 import pytest
+from wire import Wire
 
 pytestmark = pytest.mark.skipif(os.environ.get("EDGED_VM") != "image", reason="builds and boots the image: make image-test")
 
@@ -191,11 +192,13 @@ def test_metadata_over_http_and_a_port_that_appears_late(tmp_path, node, metadat
 
 def test_without_a_configuration_it_is_closed(tmp_path):
     vm = image.ImageVm(str(tmp_path), memory=256)
-    with vm.power():
+    vm.wire = Wire(vm.folder, image.WAN_MAC, image.HOST_LAN, [80])
+    with vm.power(), vm.wire.sending():
         vm.wait_console("there is no configuration yet")
         # Until the first configuration, ssh is open, to nobody's key; nothing else is.
         assert vm.wait_answer(22).startswith(b"SSH-2.0")
         assert vm.ask(80, b"hello") is None
+    assert vm.wire.rounds > 20 and not vm.wire.arrived() and not vm.wire.answered()
 
 
 def test_nothing_of_the_build_is_in_it(tmp_path):
