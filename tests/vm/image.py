@@ -166,4 +166,5 @@ class ImageVm:
             answer = self.ask(port, send)
             if answer:
                 return answer
+            assert self.process.poll() is None, f"the machine went off\n{self.console()[-6000:]}"
         raise AssertionError(f"nothing answered on port {port}\n{self.console()[-6000:]}")
