@@ -101,8 +101,7 @@ class ImageVm:
             more += ["-smbios", f"type=11,value=io.systemd.credential.binary:systemd.unit-dropin.{unit}={code}"]
         lan = ["-device", f"virtio-net-pci,netdev=lan,mac={LAN_MAC},bus=late,id=lan"] if self.lan else []
         return ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-machine", "q35", *speed(self.counted),
-                # QEMU 7.2's SVM crashes the guest's kernel now and then, while it loads kvm_amd.
-                "-cpu", "max,svm=off", "-m", str(self.memory), "-display", "none", "-no-reboot", *more,
+                "-cpu", "max", "-m", str(self.memory), "-display", "none", "-no-reboot", *more,
                 "-serial", f"file:{self.console_file}", "-qmp", f"unix:{self.folder}/qmp,server=on,wait=off", *drive, *cd,
                 "-netdev", f"user,id=wan,ipv6=off,net={self.wan}.0/24,host={self.wan}.2,dhcpstart={self.wan}.15,{forwards}",
                 "-device", f"virtio-net-pci,netdev=wan,mac={WAN_MAC}",
