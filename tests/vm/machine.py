@@ -216,7 +216,9 @@ def started(folder, kernel, shared, command_line, cpus, memory, counted=None):
             "-device", "vhost-user-fs-pci,chardev=root,tag=root",
             "-kernel", kernel.image, "-initrd", kernel.initramfs,
             "-serial", f"file:{folder}/console", "-serial", f"file:{folder}/results",
-            "-append", f"console=ttyS0 panic=-1 oops=panic quiet loglevel=4 mitigations=off audit=0 {command_line}"]
+            # Without no_timer_check a kernel that got no processor for a moment takes its timer for broken, and panics.
+            "-append", "console=ttyS0 panic=-1 oops=panic quiet loglevel=4 mitigations=off audit=0 no_timer_check "
+                       + command_line]
     with process([daemon, f"--socket-path={folder}/root.sock", *options], f"{folder}/virtiofsd.log"):
         until(lambda: os.path.exists(f"{folder}/root.sock"), f"virtiofsd to listen: {tail(f'{folder}/virtiofsd.log')}")
         with process(qemu, f"{folder}/qemu.log") as running:
