@@ -1,5 +1,5 @@
 # Benchmarks: tables, not timed tests. ROUNDS=n for more or fewer rounds.
-bench: bench-planes bench-forwarder bench-apply bench-flood bench-tunnels
+bench: bench-planes bench-forwarder bench-apply bench-flood bench-tunnels bench-datagram
 
 bench-forwarder: deps
 	@$(MAKE) --no-print-directory --silent -j$$(nproc) tools
@@ -28,4 +28,7 @@ bench-tunnels: deps deps-vm
 	@/usr/bin/python3 -B tests/bench/tunnels.py --rounds $(or $(ROUNDS),10)
 	@/usr/bin/python3 -B tests/vm/machine.py trixie --counted --seconds 1800 -- \
 		'EDGED_TEST_SLOW=10 /usr/bin/python3 -B tests/bench/tunnels.py --rounds 4 --seconds 1 --only throughput'
-.PHONY: bench-tunnels
+bench-datagram: deps
+	@$(MAKE) --no-print-directory --silent -j$$(nproc) all
+	@/usr/bin/python3 -B tests/bench/datagram.py $(if $(ROUNDS),--rounds $(ROUNDS))
+.PHONY: bench-tunnels bench-datagram

@@ -120,12 +120,13 @@ class Stock(Place):
 class Guarded(Stock):
     """Stock, and the least of a firewall with states that one would put before it by hand."""
     name = "wg-quick, nft"
+    rules = ("\tchain in {\n\t\ttype filter hook input priority 0; policy drop;\n"
+             "\t\tct state established,related accept\n\t\tiif lo accept\n\t\tudp dport 51820 accept\n"
+             "\t\ticmp type echo-request accept\n\t}\n")
 
     def __init__(self, number):
         super().__init__(number)
-        self.edge.nft("table inet guard {\n\tchain in {\n\t\ttype filter hook input priority 0; policy drop;\n"
-                      "\t\tct state established,related accept\n\t\tiif lo accept\n\t\tudp dport 51820 accept\n"
-                      "\t\ticmp type echo-request accept\n\t}\n}\n")
+        self.edge.nft(f"table inet guard {{\n{self.rules}}}\n")
 
 
 class Ours(Place):
