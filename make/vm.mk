@@ -1,7 +1,7 @@
 # Tests in QEMU on Debian's own kernels, see tests/vm/README.md. T=name: what pytest -k takes.
 # EDGED_VM=short: without the tests that say vm-long.
 DEPS_VM := qemu-system-x86 virtiofsd|qemu-system-common cpio busybox-static|busybox kmod xz-utils \
-	qemu-utils genisoimage ovmf erofs-utils mtools e2fsprogs openssh-client
+	qemu-utils genisoimage ovmf erofs-utils mtools e2fsprogs openssh-client systemd-container
 
 vm-test: deps-deb deps-vm
 	@$(MAKE) --no-print-directory --silent -j$$(nproc) all tools
