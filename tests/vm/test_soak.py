@@ -145,7 +145,7 @@ def test_boots_bring_the_same_ruleset_and_forward_nothing_early(vm, node):
     with vm.power():
         assert vm.wait_answer(80, b"hello")
         vm.status()
-        assert "table inet edged" in vm.ssh("doas nft --stateless list ruleset >all; sync; cat all")
+        assert "table inet edged" in vm.ssh("doas /usr/sbin/nft --stateless list ruleset >all; sync; cat all")
         expected = vm.ssh("sha256sum <all").split()[0]
     vm.drop_ins["edged-image.service"] = READ_BACK
     vm.wire = Wire(vm.folder, image.WAN_MAC, image.HOST_LAN, [22, FORWARDED])
