@@ -168,7 +168,7 @@ def metadata():
 
 
 def test_metadata_over_http_and_a_port_that_appears_late(tmp_path, node, metadata):
-    """virtio-scsi, OpenStack's metadata service, legs by order, lan plugged in 45 s after power-on."""
+    """virtio-scsi, OpenStack's metadata service, legs by order, lan plugged in 45 s after the firewall was closed."""
     pages, asked, port = metadata
     key = image.ssh_key(tmp_path)
     pages.update({
@@ -181,8 +181,9 @@ def test_metadata_over_http_and_a_port_that_appears_late(tmp_path, node, metadat
             "networks": [{"id": "net", "link": "port", "type": "ipv4_dhcp"}], "services": []})})
     vm = image.ImageVm(str(tmp_path), bus="scsi", wan="169.254.169", lan=False, metadata=port)
     with vm.power():
-        late = threading.Timer(45, vm.plug_lan)
-        late.start()
+        # What is plugged in before the kernel runs is lost on it.
+        vm.wait_console("the firewall is closed until a configuration is applied")
+        threading.Timer(45, vm.plug_lan).start()
         vm.wait_console("the configuration of the user-data is in force")
         assert "/openstack/latest/user_data" in asked
         assert vm.wait_answer(80, b"hello").decode().startswith("169.254.169.2 asked")

@@ -130,9 +130,9 @@ def opened_early(seen, node_port):
             [port for _, port in seen.answered() if port != FORWARDED], min(forwarded, default=None))
 
 
-# Said on the console as a warning, since asking over SSH takes longer than the boot.
+# Said on the console as a warning, since asking over SSH takes longer than the boot. The unit has a network of its own.
 READ_BACK = """[Service]
-ExecStartPost=+/bin/sh -c 'echo "<4>read back: $$(nft --stateless list ruleset | sha256sum)"'
+ExecStartPost=+/bin/sh -c 'echo "<4>read back: $$(nsenter -t 1 -n nft --stateless list ruleset | sha256sum)"'
 """
 
 
