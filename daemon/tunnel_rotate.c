@@ -32,6 +32,7 @@ struct talk {
 	struct event *event;               /* of the socket; NULL: none */
 	struct addr to;
 	uint64_t id;
+	uint64_t up; /* the change of keys in which it said that its next device is up */
 	enum agent_verb last;
 	uint64_t at, wait; /* milliseconds: not to be asked again before */
 	unsigned told;     /* how often it was told that it is over; 0: it is not */
@@ -233,6 +234,13 @@ static void moved(struct server *server, const struct tunnel *tunnel, const stru
 		say(server, tunnel, peer, AGENT_MOVE, tunnels_rotation(server->tunnels, tunnel->name)->id);
 }
 
+/* A handshake alone does not tell that a node's next device can be used: who makes it may have ended half way. */
+static bool says_up(struct server *server, const struct tunnel *tunnel, const struct peer *peer, uint64_t id)
+{
+	const struct talk *talk = peer->agent ? have_talk(server, tunnel->name, peer->name) : NULL;
+	return !peer->agent || (talk && talk->up == id);
+}
+
 /* The next step of one peer. */
 static void step_peer(struct server *server, const struct tunnel *tunnel, const struct peer *peer)
 {
@@ -243,7 +251,7 @@ static void step_peer(struct server *server, const struct tunnel *tunnel, const 
 		return;
 	if (peer->agent && !known->next.known)
 		say(server, tunnel, peer, AGENT_OFFER, rotation->id);
-	else if (!known->moved && is_up(server, tunnel, peer, &there))
+	else if (!known->moved && is_up(server, tunnel, peer, &there) && says_up(server, tunnel, peer, rotation->id))
 		moved(server, tunnel, peer);
 	else if (!known->moved && peer->agent && there)
 		say(server, tunnel, peer, AGENT_READY, rotation->id);
@@ -363,6 +371,7 @@ static void on_message(evutil_socket_t fd, short what, void *context)
 	const struct peer *peer = find_peer(tunnel, talk->peer);
 	if (peer) {
 		(void)engine_tunnels(server->engine, true);
+		talk->up = message.verb == AGENT_UP ? message.id : talk->up;
 		take_answer(server, tunnel, peer, &message);
 	}
 }

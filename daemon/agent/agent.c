@@ -184,14 +184,16 @@ static int take_offer(struct agent *agent, const struct agent_message *offer, st
 	return tunnel_keys_private(agent->keys, device(agent, !state->slot), ret_answer->public_key);
 }
 
+/* 0: in this phase, and the devices are what they are to be in it; also when a former try, or agent, did not get that far. */
 static int enter(struct agent *agent, enum agent_phase phase)
 {
 	struct agent_state state = agent->state;
-	if (state.phase >= phase)
-		return 0;
-	state.phase = phase;
-	int r = save(agent, &state);
-	agent->leaving_since = monotonic();
+	int r = 0;
+	if (state.phase < phase) {
+		state.phase = phase;
+		r = save(agent, &state);
+		agent->leaving_since = monotonic();
+	}
 	return r == 0 ? apply(agent) : r;
 }
 
