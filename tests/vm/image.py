@@ -118,18 +118,22 @@ class ImageVm:
         with machine.only_one(), machine.process(self._arguments(), f"{self.folder}/qemu.log") as self.process:
             yield self
 
-    def plug_lan(self):
+    def qmp(self, command, **arguments):
+        """A command to QEMU itself: stop, cont."""
         with socket.socket(socket.AF_UNIX) as sock:
-            sock.settimeout(30)
+            sock.settimeout(60)
             sock.connect(f"{self.folder}/qmp")
-            answers = sock.makefile()
-            for command in ({"execute": "qmp_capabilities"},
-                            {"execute": "device_add", "arguments": {"driver": "virtio-net-pci", "netdev": "lan", "id": "lan",
-                                                                    "mac": LAN_MAC, "bus": "late"}}):
-                sock.sendall(json.dumps(command).encode() + b"\n")
-                while not any(word in (line := answers.readline()) for word in ('"return"', '"error"')):
-                    assert line, "the monitor is gone"
-                assert '"return"' in line, line
+            with sock.makefile("rw", encoding="utf-8") as file:
+                # What is said before its greeting is lost.
+                file.readline()
+                for words in ({"execute": "qmp_capabilities"}, {"execute": command, "arguments": arguments}):
+                    file.write(json.dumps(words) + "\n")
+                    file.flush()
+                    while "return" not in (answer := json.loads(file.readline())):
+                        assert "error" not in answer, answer
+
+    def plug_lan(self):
+        self.qmp("device_add", driver="virtio-net-pci", netdev="lan", id="lan", mac=LAN_MAC, bus="late")
 
     def ssh(self, command, check=True):
         """As the operator does it."""
@@ -166,5 +170,7 @@ class ImageVm:
             answer = self.ask(port, send)
             if answer:
                 return answer
+            # A refusal comes at once: asked again without a pause, the machine would have time for nothing else.
+            time.sleep(0.5)
             assert self.process.poll() is None, f"the machine went off\n{self.console()[-6000:]}"
         raise AssertionError(f"nothing answered on port {port}\n{self.console()[-6000:]}")

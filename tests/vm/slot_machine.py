@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import socketserver
 import struct
 import subprocess
@@ -106,19 +105,6 @@ class SlotVm(image.ImageVm):
             ["ssh", "-i", f"{self.folder}/key", "-p", str(self.ports[22]), "-o", "StrictHostKeyChecking=no",
              "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes", "-o", "ConnectTimeout=120", "-o", "LogLevel=ERROR",
              "edge-admin@127.0.0.1", command], f"{self.folder}/ssh.log")
-
-    def qmp(self, command):
-        """A command to QEMU itself: stop, cont."""
-        with socket.socket(socket.AF_UNIX) as sock:
-            sock.settimeout(60)
-            sock.connect(f"{self.folder}/qmp")
-            with sock.makefile("rw", encoding="utf-8") as file:
-                file.readline()
-                for name in ("qmp_capabilities", command):
-                    file.write(json.dumps({"execute": name}) + "\n")
-                    file.flush()
-                    while "return" not in (answer := json.loads(file.readline())):
-                        assert "error" not in answer, answer
 
     def read(self, offset, size, raw=None):
         """Of the disk, also while the machine is on (and stopped). With raw, into that file."""
