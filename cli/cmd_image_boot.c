@@ -19,14 +19,15 @@ static int64_t seconds(void)
 	return now.tv_sec;
 }
 
-/* NULL as soon as it is well, else what is not at the end of the time; *ret_silent: edged did not answer at all then. */
+/* NULL as soon as it is well, else what is not at the end of the time; *ret_silent: edged has not answered once. */
 static const char *wait_healthy(struct cli *cli, const json_t *before, bool *ret_silent)
 {
 	int64_t end = seconds() + HEALTHY_WITHIN;
+	*ret_silent = true;
 	for (;;) {
 		cleanup_json json_t *now = health_look(cli);
 		const char *trouble = health_trouble(cli, before, now);
-		*ret_silent = !now;
+		*ret_silent &= !now;
 		if (!trouble || seconds() >= end)
 			return trouble;
 		nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
@@ -94,7 +95,7 @@ int cmd_image_boot(struct cli *cli)
 		return leave_trial(cli, &image, trouble);
 	if (trouble) {
 		cli_error(cli, "this boot counts as one that failed: %s", trouble);
-		/* Only a machine that serves nobody is restarted: without edged's first start its network is not even up. */
+		/* Not one that has answered: it may be serving. Where edged never started, there is no network. */
 		if (!silent || !boot_restart_helps(&image.state, image.places.booted))
 			return CLI_REFUSED;
 		cli_hint(cli, "slot %s was good: the machine restarts, and takes it when this one fails twice",
