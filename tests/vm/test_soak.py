@@ -165,12 +165,17 @@ ROUTER = """modprobe virtio_net
 for path in /sys/class/net/*; do
 	case $(cat $path/address) in
 	*:01) ip addr add 198.51.100.15/24 dev ${path##*/}; ip link set ${path##*/} up ;;
-	*:02) ip addr add 192.0.2.15/24 dev ${path##*/}; ip link set ${path##*/} up ;;
+	*:02) ip addr add 192.0.2.15/24 dev ${path##*/}; ip link set ${path##*/} up; lan=$path ;;
 	esac
 done
 ip route add default via 198.51.100.2
 echo 1 >/proc/sys/net/ipv4/ip_forward
-sleep 10
+# The client sends to three ports in turn, and answers go back as well.
+tries=0
+until [ $(cat $lan/statistics/tx_packets) -ge 60 ] || [ $tries -ge 600 ]; do
+	usleep 100000
+	tries=$((tries + 1))
+done
 """
 
 
