@@ -15,7 +15,7 @@ bench-apply: deps
 bench-flood: deps
 	@$(MAKE) --no-print-directory --silent -j$$(nproc) all tools
 	@/usr/bin/python3 -B tests/bench/flood.py
-# Not part of "bench": three minutes for ten thousand. COUNT=n SEED=n.
+# Not part of "bench": a quarter of an hour for ten thousand. COUNT=n SEED=n.
 bench-conversations: deps
 	@$(MAKE) --no-print-directory --silent -j$$(nproc) all tools
 	@/usr/bin/python3 -B tests/bench/conversations.py $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED))
