@@ -25,16 +25,22 @@ done
 # What an edge has no use for costs time at every boot.
 for unit in dev-hugepages.mount dev-mqueue.mount sys-kernel-debug.mount sys-kernel-tracing.mount sys-fs-fuse-connections.mount \
 	sys-kernel-config.mount modprobe@.service systemd-pstore.service systemd-binfmt.service systemd-sysext.socket \
-	systemd-hostnamed.socket systemd-creds.socket systemd-tpm2-setup-early.service systemd-tpm2-setup.service; do
+	systemd-hostnamed.socket systemd-creds.socket systemd-tpm2-setup-early.service systemd-tpm2-setup.service \
+	kmod-static-nodes.service systemd-tmpfiles-setup-dev-early.service systemd-tmpfiles-setup-dev.service \
+	systemd-modules-load.service systemd-udev-load-credentials.service systemd-random-seed.service \
+	systemd-remount-fs.service run-lock.mount \
+	proc-sys-fs-binfmt_misc.automount systemd-initctl.socket; do
 	ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
 mkdir -p "$root/etc/systemd/system-generators"
 for generator in systemd-ssh-generator systemd-gpt-auto-generator systemd-tpm2-generator systemd-hibernate-resume-generator \
-	systemd-cryptsetup-generator systemd-veritysetup-generator systemd-integritysetup-generator cloud-init-generator; do
+	systemd-cryptsetup-generator systemd-veritysetup-generator systemd-integritysetup-generator cloud-init-generator \
+	systemd-fstab-generator systemd-rc-local-generator systemd-run-generator systemd-system-update-generator \
+	systemd-sysv-generator; do
 	ln -sf /dev/null "$root/etc/systemd/system-generators/$generator"
 done
 mkdir -p "$root/etc/systemd/system/multi-user.target.wants"
-for unit in edged-provision edged-ssh-keys edged-image edged-grow systemd-networkd systemd-resolved ssh; do
+for unit in edged-ports edged-provision edged-ssh-keys edged-image edged-grow systemd-networkd systemd-resolved ssh; do
 	ln -sf "/usr/lib/systemd/system/$unit.service" "$root/etc/systemd/system/multi-user.target.wants/$unit.service"
 done
 ln -sf ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"

@@ -9,11 +9,11 @@ from slot_machine import SlotVm, node_server
 pytestmark = pytest.mark.skipif(os.environ.get("EDGED_VM") != "image", reason="boots the image: make image-test")
 
 # Before each try it says what is up, as a warning, so that the console has it; the tries fail until the network has been
-# passed over, and some more times.
+# refused its start, and some more times.
 FAILS_AT_FIRST = """[Service]
 ExecStartPre=+/bin/sh -c 'echo "<4>up: $$(ip -o link show up | grep -vc LOOPBACK), \
-networkd: $$(systemctl show --value -p Result systemd-networkd)" | tee -a /run/tries; \
-[ $$(grep -c exec-condition /run/tries) -gt 10 ]'
+ports: $$(systemctl is-active edged-ports) $$(systemctl is-active systemd-networkd)" | tee -a /run/tries; \
+[ $$(grep -c "failed inactive" /run/tries) -gt 10 ]'
 """
 NEVER = "[Service]\nExecStartPre=/bin/false\n"
 
@@ -32,8 +32,8 @@ def test_the_network_waits_for_edged(vm):
     with vm.power():
         assert vm.wait_answer(80, b"hello")
         assert vm.wait_answer(22).startswith(b"SSH-2.0")
-        tries = re.findall(r"up: (\d+), networkd: (\S+)", vm.console())
-    assert {up for up, _ in tries} == {"0"} and [why for _, why in tries].count("exec-condition") > 10, tries
+        tries = re.findall(r"up: (\d+), ports: (\S+ \S+)", vm.console())
+    assert {up for up, _ in tries} == {"0"} and [state for _, state in tries].count("failed inactive") > 10, tries
 
 
 def test_a_slot_without_edged_is_left_for_one_that_was_good(vm):

@@ -1,0 +1,56 @@
+"""What the image runs for cloud-init, with stand-ins for cloud-init and edgectl: it survives a power cut in its first run."""
+import os
+import shutil
+import subprocess
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+# The folders are the test's own, in a mount namespace.
+RUN = """mount -t tmpfs tmpfs /var/lib && mkdir /var/lib/cloud && mount --bind {folder}/cloud /var/lib/cloud &&
+cp -a /etc {folder}/all && mkdir -p {folder}/all/edged &&
+mount --bind {folder}/all /etc && mount --bind {folder}/etc /etc/edged &&
+PATH={folder}/bin:$PATH sh {top}/image/root/usr/lib/edged/provision
+"""
+
+
+def run(folder):
+    """One boot: the calls of cloud-init, each word after word, and all that was said."""
+    log = folder / "calls"
+    shutil.rmtree(folder / "all", ignore_errors=True)
+    log.write_text("")
+    result = subprocess.run(["unshare", "--mount", "sh", "-c", RUN.format(folder=folder, top=TOP)], stdin=subprocess.DEVNULL,
+                            capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 0, result.stderr
+    return log.read_text().splitlines(), result.stdout + result.stderr
+
+
+def stand_ins(folder):
+    for name in ("bin", "cloud", "etc"):
+        (folder / name).mkdir()
+    clean = f"rm -rf {folder}/cloud/*"
+    texts = {"cloud-init": f"echo \"$*\" >>{folder}/calls\n[ \"$1\" != clean ] || {clean}\n"
+                           f"mkdir -p {folder}/cloud/instances/i {folder}/cloud/instance\n"
+                           f": >{folder}/cloud/instance/datasource\n",
+             "edgectl": "echo '{\"revision\": 1}'\n", "networkctl": ":\n"}
+    for name, text in texts.items():
+        path = folder / "bin" / name
+        path.write_text(f"#!/bin/sh\n{text}")
+        path.chmod(0o755)
+
+
+def test_a_first_run_that_was_cut_short_begins_anew(tmp_path):
+    stand_ins(tmp_path)
+    (tmp_path / "cloud" / "instances").mkdir()
+    calls, said = run(tmp_path)
+    assert calls[:2] == ["clean", "init --local"] and "cut short" in said
+    calls, said = run(tmp_path)
+    assert calls[0] == "init --local" and "cut short" not in said
+
+
+def test_files_that_a_power_cut_left_empty_are_made_again(tmp_path):
+    stand_ins(tmp_path)
+    assert run(tmp_path)[0][0] == "init --local", "nothing is there yet"
+    instance = tmp_path / "cloud" / "instances" / "i"
+    for name, text in (("network-config.json", ""), ("obj.pkl", ""), ("user-data.txt", ""), ("vendor.json", "{}")):
+        (instance / name).write_text(text)
+    assert "clean" not in run(tmp_path)[0]
+    assert sorted(path.name for path in instance.iterdir()) == ["user-data.txt", "vendor.json"]
