@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import random
-import re
 import shutil
 import subprocess
 
@@ -130,33 +129,57 @@ def opened_early(seen, node_port):
             [port for _, port in seen.answered() if port != FORWARDED], min(forwarded, default=None))
 
 
-# Said on the console as a warning, since asking over SSH takes longer than the boot. The unit has a network of its own.
+# Said on the console as a warning, since asking over SSH takes longer than the boot; again whenever it is another one, as it
+# is when a node is found to be up or the header programs are loaded. The unit has a network of its own.
 READ_BACK = """[Service]
-ExecStartPost=+/bin/sh -c 'echo "<4>read back: $$(nsenter -t 1 -n nft --stateless list ruleset | sha256sum)"'
+ExecStartPost=+/bin/sh -c 'for try in $$(seq 300); do now=$$(nsenter -t 1 -n nft --stateless list ruleset | sha256sum); \
+[ "$$now" = "$$old" ] || echo "<4>read back: $$now"; old=$$now; sleep 1; done'
 """
 
 
+def booted(vm, work):
+    """What work returns, done between power-on and the plug. Two emulated processors that run at once sometimes meet a kernel
+    that patches its own code, and it panics (int3): such a boot is done again, a few times in a row at most."""
+    for tries in range(5):
+        try:
+            with vm.power():
+                return work()
+        except AssertionError:
+            if tries == 4 or machine.accelerator() != "tcg" or "Oops: int3" not in vm.console():
+                raise
+            print("the emulator fell over the kernel's patches: once more", flush=True)
+    return None
+
+
 def test_boots_bring_the_same_ruleset_and_forward_nothing_early(vm, node):
-    """The ruleset is read back without counters and handles, as soon as the booted slot counts as proven. From power-on a
+    """The ruleset is read back without counters and handles, until it is the one of the boot before. From power-on a
     client sends to a node's address, to a closed port, to SSH, which is not for it, and to a port that is forwarded to a
     node. The plug ends each boot."""
     sent = 0
     vm.counted = False
-    with vm.power():
+
+    def read_back():
         assert vm.wait_answer(80, b"hello")
         vm.status()
-        assert "table inet edged" in vm.ssh("doas /usr/sbin/nft --stateless list ruleset >all; sync; cat all")
-        expected = vm.ssh("sha256sum <all").split()[0]
+        vm.ssh("systemctl is-system-running --wait; sync")
+        assert "table inet edged" in vm.ssh("doas /usr/sbin/nft --stateless list ruleset | tee all")
+        return vm.ssh("sha256sum <all").split()[0]
+
+    def compare():
+        with vm.wire.sending():
+            vm.wait_console(f"read back: {expected}")
+            machine.until(lambda: opened_early(vm.wire, node)[1], "the client's first packet to be forwarded", image.PATIENCE)
+
+    # Twice: where the configuration came in, the chains were made one after another, and are in another order.
+    booted(vm, read_back)
+    expected = booted(vm, read_back)
     vm.drop_ins["edged-image.service"] = READ_BACK
     vm.wire = Wire(vm.folder, image.WAN_MAC, image.HOST_LAN, [22, FORWARDED])
     for _ in range(BOOTS):
-        with vm.power(), vm.wire.sending():
-            vm.wait_console("read back: [0-9a-f]{64}")
-            machine.until(lambda: opened_early(vm.wire, node)[1], "the client's first packet to be forwarded", image.PATIENCE)
+        booted(vm, compare)
         sent += vm.wire.rounds
         early, first = opened_early(vm.wire, node)
         assert not early, early
-        assert re.search("read back: ([0-9a-f]{64})", vm.console())[1] == expected
         print(f"first forwarded packet {first:.1f} s after power-on", flush=True)
     assert sent > 20 * BOOTS
 
