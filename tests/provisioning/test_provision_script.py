@@ -5,7 +5,8 @@ import subprocess
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # The folders are the test's own, in a mount namespace.
-RUN = """mount -t tmpfs tmpfs /var/lib && mkdir /var/lib/cloud && mount --bind {folder}/cloud /var/lib/cloud &&
+RUN = """mount -t tmpfs tmpfs /var/lib && mkdir /var/lib/cloud /var/lib/edged &&
+mount --bind {folder}/cloud /var/lib/cloud && mount --bind {folder}/edged /var/lib/edged &&
 cp -a /etc {folder}/all && mkdir -p {folder}/all/edged &&
 mount --bind {folder}/all /etc && mount --bind {folder}/etc /etc/edged &&
 PATH={folder}/bin:$PATH sh {top}/image/root/usr/lib/edged/provision
@@ -24,7 +25,7 @@ def run(folder):
 
 
 def stand_ins(folder):
-    for name in ("bin", "cloud", "etc"):
+    for name in ("bin", "cloud", "edged", "etc"):
         (folder / name).mkdir()
     clean = f"rm -rf {folder}/cloud/*"
     texts = {"cloud-init": f"echo \"$*\" >>{folder}/calls\n[ \"$1\" != clean ] || {clean}\n"
@@ -44,6 +45,17 @@ def test_a_first_run_that_was_cut_short_begins_anew(tmp_path):
     assert calls[:2] == ["clean", "init --local"] and "cut short" in said
     calls, said = run(tmp_path)
     assert calls[0] == "init --local" and "cut short" not in said
+
+
+def test_a_first_run_that_was_cut_short_after_its_configuration_undoes_nothing(tmp_path):
+    """The operator may have edited the files since."""
+    stand_ins(tmp_path)
+    (tmp_path / "edged" / "revisions" / "1").mkdir(parents=True)
+    (tmp_path / "cloud" / "instances").mkdir()
+    (tmp_path / "cloud" / "instances" / "network-config.json").write_text("")
+    calls, said = run(tmp_path)
+    assert calls[0] == "init --local" and "cut short" not in said
+    assert not (tmp_path / "cloud" / "instances" / "network-config.json").exists()
 
 
 def test_files_that_a_power_cut_left_empty_are_made_again(tmp_path):
