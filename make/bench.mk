@@ -9,6 +9,12 @@ bench-planes: deps
 	@$(MAKE) --no-print-directory --silent -j$$(nproc) all tools
 	@/usr/bin/python3 -B tests/bench/planes.py --svg docs/benchmarks.svg $(if $(ROUNDS),--rounds $(ROUNDS))
 
+# Latency without queues: it needs more rounds than the rest.
+bench-paced: deps
+	@$(MAKE) --no-print-directory --silent -j$$(nproc) all tools
+	@/usr/bin/python3 -B tests/bench/planes.py --rows paced --programs 'edged kernel;edged proxy;HAProxy;nginx stream' \
+		--rounds $(or $(ROUNDS),60) $(if $(OF),--of '$(OF)')
+
 bench-apply: deps
 	@$(MAKE) --no-print-directory --silent -j$$(nproc) all
 	@/usr/bin/python3 -B tests/bench/apply.py $(ROUNDS)
@@ -19,7 +25,7 @@ bench-flood: deps
 bench-conversations: deps
 	@$(MAKE) --no-print-directory --silent -j$$(nproc) all tools
 	@/usr/bin/python3 -B tests/bench/conversations.py $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED))
-.PHONY: bench-conversations bench bench-flood bench-planes bench-forwarder bench-apply
+.PHONY: bench-conversations bench bench-paced bench-flood bench-planes bench-forwarder bench-apply
 
 # With what this machine has (most often wireguard-go), then with the WireGuard of Debian 13's kernel, in QEMU, where
 # instructions are counted: few rounds will do.

@@ -3,8 +3,8 @@
 Each has a network of its own (client --- edge --- server, in namespaces), all on the same cores: what one loads (a
 ruleset, conntrack, programs on a device) costs nobody else anything. In each round each row is measured with one after
 the other, in random order. The CPU is that of the whole machine, since the kernel plane works in softirq. Shown are
-medians, and the median of the rounds' paired ratios of edged's kernel plane with a 95% bootstrap interval: above 1
-means that it is ahead.
+medians, and the median of the rounds' paired ratios of one of them (edged's kernel plane, unless --of names another) with
+a 95% bootstrap interval: above 1 means that it is ahead.
 """
 import argparse
 import contextlib
@@ -232,10 +232,10 @@ def run(options):
     return rounds
 
 
-def ratios(rounds, row, other):
-    """Of each round: how far the kernel plane is ahead."""
+def ratios(rounds, row, first, other):
+    """Of each round: how far the first is ahead."""
     bigger = ROWS[row][2]
-    pairs = [(one[FIRST][row], one[other][row]) for one in rounds if row in one[FIRST] and one[other].get(row)]
+    pairs = [(one[first][row], one[other][row]) for one in rounds if row in one[first] and one[other].get(row)]
     return [(a / b if bigger else b / a) for a, b in pairs if a and b]
 
 
@@ -244,10 +244,10 @@ def median(rounds, name, row):
     return statistics.median(found) if found else None
 
 
-def table(rounds):
+def table(rounds, first):
     names = list(rounds[0])
-    others = [name for name in names if name != FIRST] if FIRST in names else []
-    lines = ["| | unit | " + " | ".join(names) + " | " + " | ".join(f"kernel against {name}" for name in others) + " |",
+    others = [name for name in names if name != first] if first in names else []
+    lines = ["| | unit | " + " | ".join(names) + " | " + " | ".join(f"{first} against {name}" for name in others) + " |",
              "|---|---|" + "---:|" * len(names) + "---|" * len(others)]
     for row, (what, unit, _) in ROWS.items():
         if row not in rounds[0][names[0]]:
@@ -255,7 +255,7 @@ def table(rounds):
         medians = [median(rounds, name, row) for name in names]
         cells = ["" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.2f}" for value in medians]
         for other in others:
-            found = ratios(rounds, row, other)
+            found = ratios(rounds, row, first, other)
             low, high = bench.interval(found) if found else (0, 0)
             cells.append(f"{statistics.median(found):.2f} ({low:.2f} to {high:.2f})" if found else "")
         lines.append(f"| {what} | {unit} | " + " | ".join(cells) + " |")
@@ -286,6 +286,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=1, help="of each measurement")
     parser.add_argument("--rows", default=",".join(MEASURED))
     parser.add_argument("--programs", default=";".join(kind.name for kind in KINDS), help="between semicolons")
+    parser.add_argument("--of", default=FIRST, help="the program whose ratios to the others are shown")
     parser.add_argument("--raw", help="write every single figure to this file, as JSON")
     parser.add_argument("--svg", help="draw the medians into this file")
     options = parser.parse_args()
@@ -296,7 +297,7 @@ def main():
             with open(path, "w") as file:
                 file.write(text)
     print(f"client {CLIENT}, edge {EDGE}, servers {', '.join(SERVERS)}: {bench.CORES} cores, {options.rounds} rounds of "
-          f"{options.seconds} s\n\n{table(rounds)}")
+          f"{options.seconds} s\n\n{table(rounds, options.of)}")
 
 
 if __name__ == "__main__":
