@@ -12,15 +12,13 @@ uuid() {
 }
 
 release=$(basename root/usr/lib/modules/*)
-mkdir -p slot initrd-root/bin initrd-root/modules initrd-root/proc initrd-root/sys initrd-root/dev initrd-root/lower \
-	initrd-root/upper initrd-root/new
+mkdir -p slot initrd-root/modules initrd-root/proc initrd-root/sys initrd-root/dev initrd-root/lower initrd-root/upper \
+	initrd-root/new
 cp root/boot/vmlinuz-* slot/vmlinuz
 
 # The initial ram disk.
-gcc -static -Os -s -Wall -Wextra -Werror -o initrd-root/bin/verity initrd/verity.c
-cp "$(command -v busybox)" initrd-root/bin/busybox
-cp initrd/init initrd-root/init
-chmod 755 initrd-root/init
+gcc -static -D_GNU_SOURCE -Os -s -Wall -Wextra -Wformat=2 -Wconversion -Wvla -Werror -fstack-protector-strong \
+	-o initrd-root/init initrd/*.c
 modules() { # LIST NAME...: these modules, and in the file LIST their order
 	list=$1
 	shift

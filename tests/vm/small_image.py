@@ -39,6 +39,18 @@ def slot_parts(folder):
     return whole, f"{whole}/usr/lib/modules"
 
 
+def fill(root):
+    """With what the data partition's folders are made of."""
+    for path, text in {"etc/passwd": "root:x:0:0:::\nedged:x:900:901:::\n", "etc/edged/deep/key": "as the image has it\n"}.items():
+        os.makedirs(os.path.dirname(f"{root}/{path}"), exist_ok=True)
+        with open(f"{root}/{path}", "w", encoding="utf-8") as file:
+            file.write(text)
+    os.chmod(f"{root}/etc/edged/deep/key", 0o640)
+    os.chown(f"{root}/etc/edged/deep/key", 7, 8)
+    os.symlink("deep/key", f"{root}/etc/edged/link")
+    os.chmod(f"{root}/var/log", 0o2755)
+
+
 def make(folder):
     """image.qcow2, and slot with what a slot holds, are in the folder then."""
     machine.run(f"{machine.TOP}/image/tools.sh")
@@ -55,7 +67,8 @@ def make(folder):
     shutil.copy(f"{whole}{loader}", f"{root}/usr{loader}")
     for path in re.findall(r"=> (/\S+)", listed):
         shutil.copy(f"{whole}{path}", f"{root}/usr/lib/x86_64-linux-gnu/{os.path.basename(path)}")
-    shutil.copy(f"{TOOLS}/usr/bin/busybox", f"{root}/usr/bin/busybox")
+    shutil.copy(shutil.which("busybox"), f"{root}/usr/bin/busybox")
+    fill(root)
     with open(f"{root}/usr/lib/systemd/systemd", "w", encoding="utf-8") as file:
         file.write(INIT)
     os.chmod(f"{root}/usr/lib/systemd/systemd", 0o755)
