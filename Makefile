@@ -23,13 +23,13 @@ CTL_LIBS = $(shell pkg-config --libs yaml-0.1 jansson libcurl openssl libqrencod
 
 objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
 RULES := $(call objects,$(sort $(wildcard rules/*/*.c)))
-DAEMON := $(call objects,$(sort $(filter-out daemon/main.c,$(wildcard daemon/*.c daemon/kernel/*.c daemon/proxy/*.c daemon/api/*.c daemon/watch/*.c daemon/agent/*.c))))
+DAEMON := $(call objects,$(sort $(filter-out daemon/main.c daemon/when_closed.c,$(wildcard daemon/*.c daemon/kernel/*.c daemon/proxy/*.c daemon/api/*.c daemon/watch/*.c daemon/agent/*.c))))
 CLI := $(call objects,$(sort $(filter-out cli/main.c,$(wildcard cli/*.c))))
 UNIT := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/unit/*_test.c)))
 UNIT_HELP := $(call objects,$(sort $(filter-out %_test.c,$(wildcard tests/unit/*.c))))
 TOOLS := $(patsubst tests/tools/%.c,$(BUILD)/tests/tools/%,$(sort $(wildcard tests/tools/*.c)))
 
-all: $(BUILD)/edged $(BUILD)/edgectl
+all: $(BUILD)/edged $(BUILD)/edgectl $(BUILD)/when-closed
 
 $(BUILD)/librules.a: $(RULES)
 $(BUILD)/libdaemon.a: $(DAEMON)
@@ -42,6 +42,9 @@ $(BUILD)/edged: $(BUILD)/daemon/main.o $(BUILD)/libdaemon.a $(BUILD)/librules.a
 	@$(if $(V),,echo "  LD $@";) $(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 $(BUILD)/edgectl: $(BUILD)/cli/main.o $(BUILD)/libcli.a $(BUILD)/librules.a
 	@$(if $(V),,echo "  LD $@";) $(CC) $(LDFLAGS_ALL) -o $@ $^ $(CTL_LIBS)
+
+$(BUILD)/when-closed: $(BUILD)/daemon/when_closed.o $(BUILD)/libdaemon.a
+	@$(if $(V),,echo "  LD $@";) $(CC) $(LDFLAGS_ALL) -o $@ $^ $(shell pkg-config --libs libmnl 2>/dev/null)
 
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)

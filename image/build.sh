@@ -1,7 +1,7 @@
 #!/bin/sh
-# Builds the image: build.sh VERSION EDGED-DEB [PUBLIC-KEY.pem...]. The result is build/image/edged-VERSION.qcow2, and
+# Builds the image: build.sh VERSION [PUBLIC-KEY.pem...]. The result is build/image/edged-VERSION.qcow2, and
 # edged-VERSION.bundle, unsigned: what one of its two slots holds, for machines that have an older one (docs/image.md).
-# Bundles that are signed for one of the keys can be installed on it.
+# Bundles that are signed for one of the keys can be installed on it. It holds the package that `make deb` builds.
 # The tools are image/tools.sh's.
 # No loop device, no mount of a file system that was made here; the same input gives the same bytes.
 set -eu
@@ -9,8 +9,7 @@ umask 022
 cd "$(dirname "$0")/.."
 
 version=$1
-deb=$2
-shift 2
+shift
 # KERNEL=full: Debian's whole kernel, with drivers for real machines, into build/image-full.
 case ${KERNEL:-cloud} in
 cloud) folder=build/image kernel=linux-image-cloud-amd64 ;;
@@ -21,7 +20,7 @@ work=$folder/work
 tools=build/image/tools
 suite=trixie
 
-SOURCE_DATE_EPOCH=$(git -c safe.directory='*' log -1 --format=%ct 2>/dev/null || stat -c %Y "$deb")
+SOURCE_DATE_EPOCH=$(git -c safe.directory='*' log -1 --format=%ct 2>/dev/null || stat -c %Y image/build.sh)
 export SOURCE_DATE_EPOCH
 mkdir -p "$folder"
 image/suite.sh sources $suite >"$folder/$suite.sources"
@@ -40,8 +39,25 @@ Description: says that the initial ram disk comes from elsewhere
 END
 dpkg-deb -Zxz -b "$work/stub" "$work/stub.deb" >/dev/null
 
+# edged's package is built beside the root, which needs it last. The lock is held until it is there, or cannot be.
+exec 9>"$work/deb.lock"
+flock 9
+(
+	MAKEFLAGS='' make --no-print-directory SUITE=$suite VERSION="$version" deb
+	touch "$work/deb.there"
+) >"$work/deb.log" 2>&1 </dev/null &
+builder=$!
+exec 9>&-
+trap 'kill $builder 2>/dev/null || :' EXIT
+cat >"$work/wait-deb" <<END
+flock '$work/deb.lock' true
+[ -e '$work/deb.there' ] || { tail -n 40 '$work/deb.log' >&2; exit 1; }
+exec cp build/deb/$suite/edged_*.deb "\$1/tmp/edged.deb"
+END
+
+# Python is compiled once, at the end (customize.sh), and not by each package.
+compiler=/usr/bin/py3compile
 include=$kernel,$(grep -v '^#' image/packages | tr '\n' ',')
-include=$include$(dpkg-deb -f "$deb" Depends | tr ',' '\n' | sed 's/|.*//; s/(.*//; s/ //g' | tr '\n' ',')
 mmdebstrap --mode=root --variant=essential --quiet --include="${include%,}" \
 	--aptopt='Apt::Install-Recommends "false"' \
 	--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
@@ -49,8 +65,11 @@ mmdebstrap --mode=root --variant=essential --quiet --include="${include%,}" \
 	--dpkgopt='path-exclude=/usr/share/lintian/*' \
 	--dpkgopt='path-include=/usr/share/doc/edged/*' \
 	--essential-hook="cp '$work/stub.deb' \"\$1/tmp/\" && chroot \"\$1\" dpkg -i /tmp/stub.deb" \
+	--essential-hook="chroot \"\$1\" dpkg-divert --quiet --local --rename --divert $compiler.kept --add $compiler" \
+	--essential-hook="ln -s true \"\$1$compiler\"" \
+	--customize-hook="rm \"\$1$compiler\" && chroot \"\$1\" dpkg-divert --quiet --rename --remove $compiler" \
 	--customize-hook="install -D -m 644 image/image.sysusers \"\$1/etc/sysusers.d/edged.conf\"" \
-	--customize-hook="cp '$deb' \"\$1/tmp/edged.deb\" && chroot \"\$1\" dpkg -i /tmp/edged.deb && rm -f \"\$1\"/tmp/*.deb" \
+	--customize-hook="sh '$work/wait-deb' \"\$1\" && chroot \"\$1\" dpkg -i /tmp/edged.deb && rm -f \"\$1\"/tmp/*.deb" \
 	--customize-hook="sh image/customize.sh \"\$1\"" \
 	$suite "$work/root" "$folder/$suite.sources"
 mkdir -p "$work/root/usr/share/edged/image-keys"

@@ -22,21 +22,32 @@ for unit in cloud-init-local cloud-init-main cloud-init-network cloud-init cloud
 		ln -sf /dev/null "$root/etc/systemd/system/$unit.$kind"
 	done
 done
-# What an edge has no use for costs time at every boot.
+# What an edge has no use for costs time at every boot: a unit that nothing pulls in is not even read.
 for unit in dev-hugepages.mount dev-mqueue.mount sys-kernel-debug.mount sys-kernel-tracing.mount sys-fs-fuse-connections.mount \
 	sys-kernel-config.mount modprobe@.service systemd-pstore.service systemd-binfmt.service systemd-sysext.socket \
 	systemd-hostnamed.socket systemd-creds.socket systemd-tpm2-setup-early.service systemd-tpm2-setup.service \
 	kmod-static-nodes.service systemd-tmpfiles-setup-dev-early.service systemd-tmpfiles-setup-dev.service \
 	systemd-modules-load.service systemd-udev-load-credentials.service systemd-random-seed.service \
-	systemd-remount-fs.service run-lock.mount \
+	systemd-remount-fs.service run-lock.mount systemd-networkd-persistent-storage.service \
 	proc-sys-fs-binfmt_misc.automount systemd-initctl.socket; do
+	rm -f "$root"/etc/systemd/system/*.wants/"$unit" "$root"/usr/lib/systemd/system/*.wants/"$unit"
 	ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
+for unit in ldconfig.service systemd-ask-password-console.path systemd-ask-password-wall.path systemd-firstboot.service \
+	systemd-hibernate-clear.service systemd-hwdb-update.service systemd-journal-catalog-update.service \
+	systemd-machine-id-commit.service systemd-pcrmachine.service systemd-pcrphase-sysinit.service systemd-pcrphase.service \
+	systemd-pcrextend.socket systemd-pcrlock.socket systemd-sysusers.service systemd-update-done.service \
+	getty-static.service remote-fs.target e2scrub_reap.service e2scrub_all.timer dpkg-db-backup.timer; do
+	rm -f "$root"/etc/systemd/system/*.wants/"$unit" "$root"/usr/lib/systemd/system/*.wants/"$unit"
+done
+ln -sf /usr/lib/systemd/system/serial-getty@.service "$root/etc/systemd/system/getty.target.wants/serial-getty@ttyS0.service"
+# The network's own service may start at any time: there is no port before edged-ports.service.
+ln -sf /dev/null "$root/etc/systemd/system/network-pre.target"
 mkdir -p "$root/etc/systemd/system-generators"
 for generator in systemd-ssh-generator systemd-gpt-auto-generator systemd-tpm2-generator systemd-hibernate-resume-generator \
 	systemd-cryptsetup-generator systemd-veritysetup-generator systemd-integritysetup-generator cloud-init-generator \
 	systemd-fstab-generator systemd-rc-local-generator systemd-run-generator systemd-system-update-generator \
-	systemd-sysv-generator; do
+	systemd-sysv-generator systemd-getty-generator; do
 	ln -sf /dev/null "$root/etc/systemd/system-generators/$generator"
 done
 mkdir -p "$root/etc/systemd/system/multi-user.target.wants"
@@ -58,8 +69,10 @@ done
 rm -rf "$root"/var/cache/* "$root"/var/log/* "$root"/tmp/* "$root"/var/tmp/* "$root"/run/* "$root"/root/.[a-z]* \
 	"$root"/var/lib/dpkg/*-old "$root"/etc/*- "$root"/usr/share/doc/*/changelog*
 find "$root/usr/lib/python3" -name __pycache__ -prune -exec rm -rf {} +
-chroot "$root" python3 -m compileall -q --invalidation-mode unchecked-hash /usr/lib/python3 /usr/lib/python3.13 \
-	2>/dev/null || true
+for folder in /usr/lib/python3 /usr/lib/python3.13; do
+	chroot "$root" python3 -m compileall -q --invalidation-mode unchecked-hash $folder 2>/dev/null &
+done
+wait
 # Drivers that no virtual machine of a cloud has, and that an edge has no use for. (kvm: in an emulated machine, loading it
 # has crashed the kernel.)
 modules=$(echo "$root"/usr/lib/modules/*)

@@ -2,8 +2,7 @@
 # image/sign.sh signs. IMAGE_KEYS='a.pem ...': public keys whose bundles it installs. KERNEL=full: Debian's whole kernel,
 # for real machines, into build/image-full. edged-VERSION.cdx.json says what is in it (CycloneDX). See docs/operations.md.
 image: deps-image
-	@$(MAKE) --no-print-directory SUITE=trixie deb
-	@KERNEL=$(KERNEL) image/build.sh '$(VERSION)' build/deb/trixie/edged_*.deb $(IMAGE_KEYS)
+	@KERNEL=$(KERNEL) image/build.sh '$(VERSION)' $(IMAGE_KEYS)
 
 deps-image: deps-deb
 .PHONY: image deps-image

@@ -11,6 +11,7 @@ completions: $(BUILD)/edgectl
 install: all completions
 	install -D -m 755 $(BUILD)/edged $(DESTDIR)$(PREFIX)/sbin/edged
 	install -D -m 755 $(BUILD)/edgectl $(DESTDIR)$(PREFIX)/bin/edgectl
+	install -D -m 755 $(BUILD)/when-closed $(DESTDIR)$(PREFIX)/lib/edged/when-closed
 	install -d $(DESTDIR)$(UNITDIR)
 	install -m 644 $(INSTALL_UNITS) $(DESTDIR)$(UNITDIR)
 	install -D -m 644 image/edged.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/edged.conf

@@ -14,7 +14,8 @@ TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 LONG = os.environ.get("EDGED_VM") == "long"
 EXPECTED = """
 /usr/lib/systemd/system/edged-agent@.service
-/usr/bin/edgectl /usr/sbin/edged /usr/lib/systemd/system/edged.service /usr/lib/systemd/system/edged-loader.service
+/usr/bin/edgectl /usr/sbin/edged /usr/lib/edged/when-closed
+/usr/lib/systemd/system/edged.service /usr/lib/systemd/system/edged-loader.service
 /usr/lib/systemd/system/edged-api.socket /usr/lib/systemd/system/edged-api@.service
 /usr/lib/systemd/system/edged-prober.socket /usr/lib/systemd/system/edged-prober@.service
 /usr/lib/systemd/system/edged-proxy.socket /usr/lib/systemd/system/edged-proxy@.service

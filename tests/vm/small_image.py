@@ -41,7 +41,8 @@ def slot_parts(folder):
 
 def fill(root):
     """With what the data partition's folders are made of."""
-    for path, text in {"etc/passwd": "root:x:0:0:::\nedged:x:900:901:::\n", "etc/edged/deep/key": "as the image has it\n"}.items():
+    files = {"etc/passwd": "root:x:0:0:::\nedged:x:900:901:::\n", "etc/edged/deep/key": "as the image has it\n"}
+    for path, text in files.items():
         os.makedirs(os.path.dirname(f"{root}/{path}"), exist_ok=True)
         with open(f"{root}/{path}", "w", encoding="utf-8") as file:
             file.write(text)

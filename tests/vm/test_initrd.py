@@ -1,12 +1,12 @@
 """The initial ram disk: what it makes of the data partition."""
 from small_image import SmallVm
 
-LOOK = """cd /data/etc/edged && stat -c "%n %a %u %g" deep/key link new 2>&1; cat link; stat -c "%n %a" /data/var/log /data/image
-stat -c "%u" /data/home/edge-admin; ls -d /data/.half; cmp /etc/machine-id /data/machine-id && echo "id $(cat /etc/machine-id)"
+LOOK = """cd /data/etc/edged && stat -c "%n %a %u %g" deep/key link new 2>&1; cat link
+stat -c "%n %a" /data/var/log /data/image; stat -c "%u" /data/home/edge-admin; ls -d /data/.half
+cmp /etc/machine-id /data/machine-id && echo "id $(cat /etc/machine-id)"
 grep -c ' /var/log ' /proc/mounts
 """
-CUT_SHORT = """mkdir -p /data/.half/deep /data/etc/edged/deep; echo half >/data/.half/deep/key; rm -r /data/etc/edged; sync
-"""
+CUT_SHORT = "mkdir -p /data/.half/deep; echo half >/data/.half/deep/key; rm -r /data/etc/edged; sync"
 
 
 def looked(said):
