@@ -164,6 +164,10 @@ static struct peer_run view_of_peer(const struct tunnel_entry *entry, const stru
 	}
 	memcpy(view.preshared, peer->preshared[slot], TUNNEL_KEY_SIZE);
 	memcpy(view.next.preshared, peer->preshared[!slot], TUNNEL_KEY_SIZE);
+	for (unsigned i = 0; i < COMPILE_SLOTS; i++) {
+		view.seen[i] = peer->seen[i ? !slot : slot];
+		view.seen_port[i] = peer->seen_port[i ? !slot : slot];
+	}
 	return view;
 }
 
@@ -195,27 +199,36 @@ int tunnels_publish(struct tunnels *tunnels)
 	return 0;
 }
 
+/* A peer as the device of one slot has it: 0 is in force, 1 is next. */
+static const struct tunnel_peer *seen_by(const struct tunnels *tunnels, const struct tunnel_list *seen,
+					 const struct tunnel *tunnel, const struct peer *peer, size_t slot,
+					 const struct tunnel_state **ret_device)
+{
+	struct tunnel_slot slots[COMPILE_SLOTS];
+	const struct rundata run = {.tunnels = tunnels->view, .tunnel_count = tunnels->view ? tunnels->count : 0};
+	size_t count = compile_slots(&run, tunnel, slots);
+	const uint8_t *key = compile_peer_key(&run, tunnel, peer, slot);
+	const struct tunnel_state *device = slot < count ? tunnel_find(seen, slots[slot].device) : NULL;
+	device = device && !device->broken ? device : NULL;
+	if (ret_device)
+		*ret_device = device;
+	return device && key ? tunnel_find_peer(device, key) : NULL;
+}
+
 const struct tunnel_peer *tunnels_seen(const struct tunnels *tunnels, const struct tunnel_list *seen,
 				       const struct tunnel *tunnel, const struct peer *peer,
 				       const struct tunnel_state **ret_device)
 {
-	struct tunnel_slot slots[COMPILE_SLOTS];
 	const struct rundata run = {.tunnels = tunnels->view, .tunnel_count = tunnels->view ? tunnels->count : 0};
-	(void)compile_slots(&run, tunnel, slots);
-	size_t slot = compile_peer_slot(&run, tunnel, peer);
-	const struct tunnel_state *device = tunnel_find(seen, slots[slot].device);
-	device = device && !device->broken ? device : NULL;
-	if (ret_device)
-		*ret_device = device;
-	return device ? tunnel_find_peer(device, compile_peer_key(&run, tunnel, peer, slot)) : NULL;
+	return seen_by(tunnels, seen, tunnel, peer, compile_peer_slot(&run, tunnel, peer), ret_device);
 }
 
-static void note_peer(struct peer_entry *entry, const struct tunnel_peer *seen)
+static void note_peer(struct peer_entry *entry, unsigned slot, const struct tunnel_peer *seen)
 {
 	if (!entry || !seen || seen->endpoint.family == FAMILY_NONE)
 		return;
-	entry->run.seen = seen->endpoint;
-	entry->run.seen_port = seen->endpoint_port;
+	entry->seen[slot] = seen->endpoint;
+	entry->seen_port[slot] = seen->endpoint_port;
 }
 
 void tunnels_note(struct tunnels *tunnels, const struct model *model, const struct tunnel_list *seen)
@@ -223,9 +236,13 @@ void tunnels_note(struct tunnels *tunnels, const struct model *model, const stru
 	for (size_t i = 0; model && i < model->tunnel_count; i++) {
 		const struct tunnel *tunnel = &model->tunnels[i];
 		const struct tunnel_entry *entry = tunnels_find(tunnels, tunnel->name);
-		for (size_t j = 0; j < tunnel->peer_count; j++)
-			note_peer(tunnels_find_peer(entry, tunnel->peers[j].name),
-				  tunnels_seen(tunnels, seen, tunnel, &tunnel->peers[j], NULL));
+		for (size_t j = 0; entry && j < tunnel->peer_count; j++) {
+			const struct peer *peer = &tunnel->peers[j];
+			struct peer_entry *known = tunnels_find_peer(entry, peer->name);
+			unsigned slot = entry->rotation.slot;
+			note_peer(known, slot, seen_by(tunnels, seen, tunnel, peer, 0, NULL));
+			note_peer(known, !slot, seen_by(tunnels, seen, tunnel, peer, 1, NULL));
+		}
 	}
 	(void)tunnels_publish(tunnels);
 }

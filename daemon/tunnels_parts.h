@@ -10,6 +10,8 @@ struct peer_entry {
 	char *name;
 	struct peer_run run; /* .peer is name; the keys are filled in when it is published */
 	uint8_t preshared[2][TUNNEL_KEY_SIZE]; /* fingerprints, by slot; zeros: not read or made yet */
+	struct addr seen[2];                   /* where it was last seen, by slot */
+	uint16_t seen_port[2];
 	struct tunnel_health health;
 	struct tunnel_probe probe;
 	uint64_t ask_at;      /* look its name up again, not before */

@@ -135,6 +135,7 @@ static int make_next(const struct tunnels *tunnels, struct tunnel_entry *entry, 
 		if (!peer)
 			continue;
 		memset(peer->preshared[next], 0, TUNNEL_KEY_SIZE);
+		peer->seen[next] = (struct addr){0};
 		if (tunnel->peers[i].preshared_key)
 			r = tunnel_keys_preshared(tunnels->keys, device, peer->name, peer->preshared[next]);
 	}

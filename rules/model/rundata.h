@@ -48,8 +48,8 @@ struct peer_run {
 	uint16_t port;          /* that it listens on; 0: the configuration's */
 	uint8_t preshared[32]; /* fingerprint of its preshared key (rules/state/tunnel.h); zeros: none */
 	struct addr endpoint;  /* what its endpoint's name resolved to; FAMILY_NONE: not yet */
-	struct addr seen;      /* where its packets last came from; FAMILY_NONE: never seen */
-	uint16_t seen_port;
+	struct addr seen[2];   /* where its packets last came from, by the device in force and the next; FAMILY_NONE: nowhere */
+	uint16_t seen_port[2];
 	bool dead;             /* no handshake for too long */
 };
 

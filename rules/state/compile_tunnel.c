@@ -106,10 +106,10 @@ static void set_endpoint(const struct peer *peer, const struct peer_run *run, si
 		made->endpoint = run->endpoint;
 	if (made->endpoint.family != FAMILY_NONE) {
 		made->endpoint_port = port ? port : peer->endpoint_port;
-	} else if (run && slot == 0) {
+	} else if (run) {
 		/* It calls us, or its name is not resolved: where it was last seen is better than nothing. */
-		made->endpoint = run->seen;
-		made->endpoint_port = run->seen_port;
+		made->endpoint = run->seen[slot];
+		made->endpoint_port = run->seen_port[slot];
 	}
 }
 

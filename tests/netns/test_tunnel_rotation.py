@@ -13,6 +13,7 @@ from harness import (CLIENT, FAR_NODE, FAR_NODE_KEY, FAST_HEALTH, FLOATING, ApiE
 from harness.agent import Agent
 from harness.readers import counter
 from harness.wireguard import public_key
+from test_kill import a_moment
 
 EXAMPLE_PEER = public_key(FAR_NODE_KEY)
 
@@ -281,6 +282,25 @@ def test_a_handshake_is_not_yet_a_device_that_works(net, bring_up):
         until(lambda: edged.answers() and waits(edged), 15, "the next main to know what it waits for")
         assert edge_step(edged) == 1 and passes(edged.space, FAR_NODE[1])
     until(lambda: rotated(edged, "wg0"), 30, "the rotation to go on to its end")
+
+
+def test_a_next_device_that_is_deleted_is_back_at_once(net, bring_up):
+    """Its peers call us: where they were seen on that device is all that is known of them."""
+    peers = {FAR_NODE[0]: {"public_key": EXAMPLE_PEER, "allowed_ips": [f"{FAR_NODE[1]}/32"], "agent": True,
+                           "preshared_key": True},
+             "gone": {"public_key": "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=", "allowed_ips": ["198.18.88.99/32"]}}
+    edged, _ = bring_up(peers=peers)
+    edged.ctl("tunnel", "rotate", "wg0")
+    until(lambda: list(waits(edged)) == ["gone"], 20, "the node with an agent to move")
+    streams = Streams(net, 2)
+    for device in ("wg0-2", "wg0"):
+        until(lambda: not edged.post("/v1/plan")["steps"], 10)
+        a_moment(3)  # a look at the tunnels, which is every two seconds
+        ip("-n", edged.space.name, "link", "del", device)
+        until(lambda: edge_wg(edged, device), 10, "the device to be made anew")
+        rounds = list(streams.rounds)
+        until(lambda: all(now > before for now, before in zip(streams.rounds, rounds)), 9, "the connections to go on")
+    assert streams.stop() == []
 
 
 def waits(edged):

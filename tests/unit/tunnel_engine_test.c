@@ -221,6 +221,30 @@ static void a_peer_that_roamed_keeps_its_address(void **state)
 	assert_int_equal(device(s, "wg0")->peers[0].endpoint_port, 51820);
 }
 
+/* One that calls us is known again at once by each device that is made anew, by where that one saw it. */
+static void a_device_made_anew_knows_where_its_peers_were(void **state)
+{
+	struct setting *s = *state;
+	struct engine_report report;
+	s->runs[0].next = (struct tunnel_slot){.device = "wg0-2", .listen = 51822, .public_key = {20}};
+	s->peers[0].next = (struct peer_keys){.known = true, .preshared = {2}};
+	s->peers[0].moved = true;
+	runtime_set_tunnels(s->runtime, s->runs, 2);
+	apply(s, large, 0);
+	for (uint8_t i = 0; i < 2; i++) {
+		s->peers[0].seen[i] = (struct addr){.family = FAMILY_V4, .bytes = {198, 51, 100, (uint8_t)(7 + i)}};
+		s->peers[0].seen_port[i] = (uint16_t)(1000 + i);
+	}
+	runtime_set_tunnels(s->runtime, s->runs, 2);
+	device(s, "wg0")->broken = device(s, "wg0-2")->broken = true;
+	assert_int_equal(engine_refresh(s->engine, NOW, s->arena, &report), 0);
+	assert_int_equal(device(s, "wg0-2")->peers[0].endpoint.bytes[3], 8);
+	assert_int_equal(device(s, "wg0-2")->peers[0].endpoint_port, 1001);
+	const struct tunnel_peer *old = tunnel_find_peer(device(s, "wg0"), device(s, "wg0-2")->peers[0].public_key);
+	assert_int_equal(old->endpoint.bytes[3], 7);
+	assert_int_equal(old->endpoint_port, 1000);
+}
+
 static void another_endpoint_in_the_file_is_written(void **state)
 {
 	struct setting *s = *state;
@@ -335,6 +359,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_is_removed_is_removed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(new_keys_have_a_device_of_their_own, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_peer_that_roamed_keeps_its_address, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_device_made_anew_knows_where_its_peers_were, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(another_endpoint_in_the_file_is_written, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_fault_at_every_step_changes_nothing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(one_that_cannot_be_had_keeps_no_other, set_up, tear_down),
