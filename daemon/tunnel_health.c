@@ -17,6 +17,17 @@
 
 #define SAY(health, ...) ((void)snprintf((health)->why, sizeof((health)->why), __VA_ARGS__))
 
+void tunnel_path_count(struct tunnel_path *path, bool full, bool answered)
+{
+	uint32_t *answers = full ? &path->full_answered : &path->small_answered;
+	uint32_t *missed = full ? &path->full_missed : &path->small_missed;
+	*answers += answered;
+	*missed = answered ? 0 : *missed + 1;
+	/* Where small ones are missed as well, it is not their size. */
+	if (path->small_missed)
+		path->full_missed = 0;
+}
+
 /* Is it up, as this look alone has it? */
 static bool judge(struct tunnel_health *health, const struct tunnel_peer *seen, const struct tunnel_path *path,
 		  uint32_t mtu, uint64_t now, uint64_t uptime)

@@ -18,6 +18,8 @@ struct tunnel_path {
 	uint32_t full_answered, full_missed;
 };
 
+void tunnel_path_count(struct tunnel_path *path, bool full, bool answered);
+
 struct tunnel_health {
 	bool up, known;
 	uint64_t received;     /* at the last progress */

@@ -58,16 +58,9 @@ void tunnel_probe_close(struct tunnel_probe *probe)
 
 static void take_answer(struct tunnel_probe *probe)
 {
-	uint32_t *answered = probe->full ? &probe->path.full_answered : &probe->path.small_answered;
-	uint32_t *missed = probe->full ? &probe->path.full_missed : &probe->path.small_missed;
 	char byte;
 	ssize_t got = recv(probe->fd, &byte, sizeof(byte), MSG_DONTWAIT | MSG_TRUNC);
-	if (got >= 0 || errno == ECONNREFUSED) {
-		++*answered;
-		*missed = 0;
-	} else {
-		++*missed;
-	}
+	tunnel_path_count(&probe->path, probe->full, got >= 0 || errno == ECONNREFUSED);
 }
 
 void tunnel_probe_step(struct tunnel_probe *probe, const struct addr *target, uint32_t mtu)

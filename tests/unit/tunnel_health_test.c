@@ -108,6 +108,22 @@ static void the_path_mtu_is_named(void **state)
 	assert_null(strstr(health.why, "path MTU"));
 }
 
+static void a_path_that_was_dead_is_not_said_to_be_narrow(void **state)
+{
+	(void)state;
+	struct tunnel_health health = {0};
+	struct tunnel_path path = {0};
+	const struct tunnel_peer peer = {.handshake = NOW, .received = 5};
+	for (int i = 0; i < 40; i++)
+		tunnel_path_count(&path, i % 4 == 3, i < 4); /* all answered, then none: the peer is away */
+	tunnel_health_look(&health, &peer, &path, 1420, NOW, NOW);
+	assert_null(strstr(health.why, "path MTU"));
+	for (int i = 0; i < 6; i++)
+		tunnel_path_count(&path, i % 2, i % 2 == 0); /* small ones are answered, large ones are not */
+	tunnel_health_look(&health, &peer, &path, 1420, NOW, NOW);
+	assert_non_null(strstr(health.why, "path MTU"));
+}
+
 /* The wall clock is set; time goes on as before. */
 static void a_clock_that_jumps_kills_nobody(void **state)
 {
@@ -141,6 +157,7 @@ int main(void)
 		cmocka_unit_test(a_single_look_changes_nothing),
 		cmocka_unit_test(a_device_made_anew_counts_from_zero),
 		cmocka_unit_test(the_path_mtu_is_named),
+		cmocka_unit_test(a_path_that_was_dead_is_not_said_to_be_narrow),
 		cmocka_unit_test(a_clock_that_jumps_kills_nobody),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
