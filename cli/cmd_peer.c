@@ -244,7 +244,8 @@ int cmd_peer_export(struct cli *cli)
 	bool new_key = option_given(cli->parsed, "new-key");
 	/* No core file and no other process of this user may have the key. */
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	int result = edit_session_open(cli, &edit_sections[EDIT_PEER], &session);
+	const struct edit_section *section = &edit_sections[EDIT_PEER];
+	int result = new_key ? edit_session_open(cli, section, &session) : edit_session_look(cli, section, &session);
 	if (result == CLI_DONE)
 		result = api_call(cli, "GET", "/v1/tunnels", NULL, &tunnels);
 	if (result == CLI_DONE)

@@ -108,7 +108,7 @@ static int find_tunnel(struct edit_session *session)
 	return CLI_REFUSED;
 }
 
-int edit_session_open(struct cli *cli, const struct edit_section *section, struct edit_session *ret_session)
+static int open_session(struct cli *cli, const struct edit_section *section, bool edits, struct edit_session *ret_session)
 {
 	static const char path[] = "/v1/config/running?blocklists=no";
 	struct edit_session session = {.cli = cli, .section = section};
@@ -120,7 +120,7 @@ int edit_session_open(struct cli *cli, const struct edit_section *section, struc
 	size_t i;
 	if (!json_is_array(files) || !json_is_array(differs) || !json_is_integer(json_object_get(answer, "revision")))
 		return api_unknown(cli, path);
-	if (json_array_size(differs) && !option_given(cli->parsed, "include-edits"))
+	if (json_array_size(differs) && !edits)
 		return refuse_edits(cli, differs);
 	session.revision = js_int(answer, "revision");
 	json_array_foreach(files, i, item) {
@@ -133,6 +133,16 @@ int edit_session_open(struct cli *cli, const struct edit_section *section, struc
 	if (result == CLI_DONE)
 		*ret_session = session;
 	return result;
+}
+
+int edit_session_open(struct cli *cli, const struct edit_section *section, struct edit_session *ret_session)
+{
+	return open_session(cli, section, option_given(cli->parsed, "include-edits"), ret_session);
+}
+
+int edit_session_look(struct cli *cli, const struct edit_section *section, struct edit_session *ret_session)
+{
+	return open_session(cli, section, true, ret_session);
 }
 
 static int show_dry_run(struct edit_session *session, const json_t *body)

@@ -41,6 +41,8 @@ struct edit_place {
 
 /* Fetch the files; refuses when some were edited and not applied, without --include-edits. */
 int edit_session_open(struct cli *cli, const struct edit_section *section, struct edit_session *ret_session);
+/* To read alone: such edits are no reason to refuse. */
+int edit_session_look(struct cli *cli, const struct edit_section *section, struct edit_session *ret_session);
 /* Apply the files as they are now; or with --dry-run show what that would change. */
 int edit_session_send(struct edit_session *session);
 

@@ -262,6 +262,9 @@ def test_what_export_hands_out_is_all_a_peer_needs(net, start):
     assert "Kind=wireguard\n" in netdev and f"Address={FAR_NODE[1]}/32\n" in network
     picture = edged.ctl(*options, "--new-key", "--qr").stdout
     assert len(picture.splitlines()) > 20 and "\u2588" in picture
+    edged.write(edged.read() + "# edited, not applied\n")
+    assert "PublicKey = " in edged.ctl(*options).stdout, "what changes nothing does not mind"
+    assert "edited and not applied yet" in edged.ctl(*options, "--new-key", check=False).stderr
 
 
 def test_a_forward_by_the_kernel_reaches_the_node_with_segments_that_fit(net, start):
