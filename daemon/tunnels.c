@@ -323,29 +323,10 @@ void tunnels_lookups(struct tunnels *tunnels, const struct model *model, uint64_
 	}
 }
 
-/* Would what is sent there go into the tunnel itself, round and round? */
-static bool leads_inside(const struct tunnel *tunnel, const struct addr *addr)
-{
-	for (size_t i = 0; i < tunnel->address_count; i++) {
-		struct prefix network = prefix_of(&tunnel->addresses[i].addr, tunnel->addresses[i].length);
-		if (prefix_contains(&network, addr))
-			return true;
-	}
-	for (size_t i = 0; i < tunnel->peer_count; i++) {
-		const struct peer *peer = &tunnel->peers[i];
-		/* The default routes are none here: they take nothing from the machine's own way out. */
-		for (size_t j = 0; j < peer->allowed_ip_count; j++) {
-			if (peer->allowed_ips[j].length && prefix_contains(&peer->allowed_ips[j], addr))
-				return true;
-		}
-	}
-	return false;
-}
-
 static bool resolve_peer(struct peer_entry *peer, const struct tunnel *tunnel, const struct addr *addr, const char *why)
 {
 	static const struct addr none;
-	if (addr->family != FAMILY_NONE && leads_inside(tunnel, addr)) {
+	if (addr->family != FAMILY_NONE && model_leads_inside(tunnel, addr)) {
 		addr = &none;
 		why = "its address lies inside the tunnel itself";
 	}

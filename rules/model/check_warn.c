@@ -41,6 +41,14 @@ static void warn_peer(struct reader *reader, const struct tunnel *tunnel, const 
 			reader_warn(reader, &key, peer->at,
 				    "this key stands in public documentation, with its private half (put the peer's "
 				    "own key here)");
+	const struct where endpoint = {.up = &where, .name = "endpoint"};
+	struct addr addr;
+	if (peer->endpoint_host && addr_parse(peer->endpoint_host, strlen(peer->endpoint_host), &addr) == 0 &&
+	    model_leads_inside(tunnel, &addr))
+		reader_warn(reader, &endpoint, peer->at,
+			    "%s lies inside the tunnel, into which what is sent there goes again and again (the address "
+			    "outside is wanted)",
+			    peer->endpoint_host);
 }
 
 static void warn_tunnels(struct reader *reader)

@@ -242,3 +242,21 @@ uint16_t model_second_listen(const struct model *model, const struct tunnel *tun
 	while (is_port_of_tunnel(model, port));
 	return port;
 }
+
+bool model_leads_inside(const struct tunnel *tunnel, const struct addr *addr)
+{
+	for (size_t i = 0; i < tunnel->address_count; i++) {
+		struct prefix network = prefix_of(&tunnel->addresses[i].addr, tunnel->addresses[i].length);
+		if (prefix_contains(&network, addr))
+			return true;
+	}
+	for (size_t i = 0; i < tunnel->peer_count; i++) {
+		const struct peer *peer = &tunnel->peers[i];
+		/* The default routes are none here: they take nothing from the machine's own way out. */
+		for (size_t j = 0; j < peer->allowed_ip_count; j++) {
+			if (peer->allowed_ips[j].length && prefix_contains(&peer->allowed_ips[j], addr))
+				return true;
+		}
+	}
+	return false;
+}

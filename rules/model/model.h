@@ -317,5 +317,7 @@ const struct forward *model_find_forward(const struct model *model, const char *
 #define MODEL_SECOND_DEVICE_SUFFIX "-2"
 void model_second_device(const struct tunnel *tunnel, char ret_device[MODEL_IFNAME_MAX + 1]);
 uint16_t model_second_listen(const struct model *model, const struct tunnel *tunnel);
+/* Would what is sent there go into the tunnel itself, round and round? */
+bool model_leads_inside(const struct tunnel *tunnel, const struct addr *addr);
 /* Printed as YAML that loads to the same model (defaults written out): for tests and `show config --full`. */
 char *model_print(const struct model *model, struct arena *arena);
