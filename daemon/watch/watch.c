@@ -63,6 +63,13 @@ static bool read_address(const struct sockaddr *from, struct addr *ret_addr)
 	return true;
 }
 
+/* libevent says that one thing of a server that is silent, too. */
+static const char *why_text(int result)
+{
+	return result == 0 ? "it has no address" : result == EVUTIL_EAI_FAIL ? "no name server gives an answer"
+									     : evutil_gai_strerror(result);
+}
+
 static void on_resolved(int result, struct evutil_addrinfo *list, void *context)
 {
 	struct query *query = context;
@@ -74,7 +81,7 @@ static void on_resolved(int result, struct evutil_addrinfo *list, void *context)
 	if (result == 0 && item)
 		answer(query, &addr, NULL);
 	else if (result != EVUTIL_EAI_CANCEL)
-		answer(query, NULL, result ? evutil_gai_strerror(result) : "it has no address");
+		answer(query, NULL, why_text(result));
 	if (list)
 		evutil_freeaddrinfo(list);
 	free(query);

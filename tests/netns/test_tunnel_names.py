@@ -91,7 +91,7 @@ def test_a_silent_name_server_delays_nothing(net, names, start):
         return {peer["name"]: peer for peer in edged.show("show", "tunnels")[0]["peers"]}
     # It has to be called: what its neighbour waits for keeps edged from nothing.
     until(lambda: peers()[FAR_NODE[0]]["up"], 20, "the other peer to be up")
-    until(lambda: "endpoint" in peers()["named"]["why"], 30, "the reason to be shown")
+    until(lambda: "endpoint: no name server gives an answer" in peers()["named"]["why"], 30, "the reason to be shown")
     text = edged.read().replace("address: 198.18.88.1/24\n", "address: 198.18.88.1/24\n    mtu: 1380\n")
     assert text != edged.read()
     edged.write(text)
