@@ -61,7 +61,7 @@ done >sums)
 touch -d "@$SOURCE_DATE_EPOCH" files/*
 export MTOOLS_SKIP_CHECK=1
 truncate -s "$(($(cat files/* | wc -c) / 1048576 + 4))M" slot/boot
-mkfs.vfat -F 16 -s 4 -i ed6ed002 -n EDGED-SLOT --invariant slot/boot >/dev/null
+mkfs.vfat -F 12 -s 64 -i ed6ed002 -n EDGED-SLOT --invariant slot/boot >/dev/null
 mcopy -m -i slot/boot files/slot.cfg files/sums files/vmlinuz files/initrd ::
 
 # The boot partition: read by BIOS and by UEFI, and never written again.

@@ -28,7 +28,7 @@ for unit in dev-hugepages.mount dev-mqueue.mount sys-kernel-debug.mount sys-kern
 	systemd-hostnamed.socket systemd-creds.socket systemd-tpm2-setup-early.service systemd-tpm2-setup.service \
 	kmod-static-nodes.service systemd-tmpfiles-setup-dev-early.service systemd-tmpfiles-setup-dev.service \
 	systemd-modules-load.service systemd-udev-load-credentials.service systemd-random-seed.service \
-	systemd-remount-fs.service run-lock.mount systemd-networkd-persistent-storage.service \
+	systemd-remount-fs.service systemd-sysctl.service run-lock.mount systemd-networkd-persistent-storage.service \
 	proc-sys-fs-binfmt_misc.automount systemd-initctl.socket; do
 	rm -f "$root"/etc/systemd/system/*.wants/"$unit" "$root"/usr/lib/systemd/system/*.wants/"$unit"
 	ln -sf /dev/null "$root/etc/systemd/system/$unit"

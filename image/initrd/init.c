@@ -1,6 +1,7 @@
 /* The image's initial ram disk: verified read-only root of the slot that the command line names, a tmpfs over it for
  * what need not last, and /data for what must (data.c). Nothing here waits for longer than a device takes to appear, and
- * no process is started but one modprobe, beside it: on a small machine each would cost as much as all the rest. */
+ * no process is started but a modprobe beside it and a sysctl at its end: on a small machine each costs as much as all
+ * the rest. */
 #include "initrd.h"
 
 #include <dirent.h>
@@ -16,6 +17,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define WAIT_STEP 50000u /* us */
@@ -164,6 +166,20 @@ static void mount_root(uint64_t blocks, const char *hash, char ret_disk[PATH_MAX
 		give_up(link, errno);
 }
 
+/* What Debian sets, of the kernel: edged's own settings come after it, and the service manager would take a second for it.
+ * In the root that was entered. */
+static void apply_sysctl(void)
+{
+	char *const arguments[] = {"systemd-sysctl", NULL};
+	pid_t child = fork();
+	if (child == 0) {
+		execv("/usr/lib/systemd/systemd-sysctl", arguments);
+		_exit(1);
+	}
+	if (child > 0)
+		waitpid(child, NULL, 0);
+}
+
 static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *place)
 {
 	(void)status;
@@ -183,6 +199,7 @@ _Noreturn static void switch_root(void)
 	nftw("/", remove_entry, DIRECTORIES_OPEN, FTW_DEPTH | FTW_MOUNT | FTW_PHYS);
 	if (chdir("/new") < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0)
 		give_up("the root cannot be entered", errno);
+	apply_sysctl();
 	execv(arguments[0], arguments);
 	give_up(arguments[0], errno);
 }
