@@ -19,24 +19,28 @@ cp root/boot/vmlinuz-* slot/vmlinuz
 # The initial ram disk.
 gcc -static -D_GNU_SOURCE -Os -s -Wall -Wextra -Wformat=2 -Wconversion -Wvla -Werror -fstack-protector-strong \
 	-o initrd-root/init initrd/*.c
-modules() { # LIST NAME...: these modules, and in the file LIST their order
+modules() { # LIST NAME...: these modules with what they need, and in the file LIST their order; some are in the kernel
 	list=$1
 	shift
 	: >"initrd-root/modules/$list"
 	for name; do
-		needs=$(grep "/$name\.ko[^:]*:" "root/usr/lib/modules/$release/modules.dep" | tr -d : | tr ' ' '\n' | tac)
-		for line in $needs; do
-			file=$(basename "$line" .xz)
+		needs=$(modprobe -d /image/root -S "$release" --show-depends "$name" 2>/dev/null | sed -n 's/^insmod \([^ ]*\).*/\1/p')
+		for path in $needs; do
+			file=$(basename "$path" .xz)
 			[ ! -e "initrd-root/modules/$file" ] || continue
-			case $line in
-			*.xz) xz -dc "root/usr/lib/modules/$release/$line" >"initrd-root/modules/$file" ;;
-			*) cp "root/usr/lib/modules/$release/$line" "initrd-root/modules/$file" ;;
+			case $path in
+			*.xz) xz -dc "$path" >"initrd-root/modules/$file" ;;
+			*) cp "$path" "initrd-root/modules/$file" ;;
 			esac
 			echo "$file" >>"initrd-root/modules/$list"
 		done
 	done
 }
-modules first virtio_blk dm-verity sha256-ssse3 erofs overlay
+# Without these it cannot start.
+for name in virtio_blk dm-verity erofs overlay ext4; do
+	modprobe -d /image/root -S "$release" --show-depends "$name" >/dev/null
+done
+modules first virtio_blk dm-verity sha256-ssse3 erofs overlay ext4
 # What else a disk may hang on; the cloud kernel has only some of these.
 modules more virtio_scsi sd_mod ahci nvme megaraid_sas mpt3sas smartpqi hpsa aacraid vmd ata_piix
 find initrd-root -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 tools=build/image/tools
 suite=trixie
 packages="erofs-utils,cryptsetup-bin,dosfstools,mtools,fdisk,grub-pc-bin,grub-efi-amd64-bin,grub-common,qemu-utils"
-packages="$packages,e2fsprogs,gcc,libc6-dev,linux-libc-dev,cpio,zstd,xz-utils"
+packages="$packages,e2fsprogs,gcc,libc6-dev,linux-libc-dev,kmod,cpio,zstd,xz-utils"
 [ "$packages" != "$(cat "$tools/.complete" 2>/dev/null)" ] || exit 0
 rm -rf "$tools"
 mkdir -p "$(dirname "$tools")"
