@@ -41,6 +41,17 @@ uint64_t server_now(void)
 	return (uint64_t)time(NULL);
 }
 
+static void tell_refresh(const struct engine_report *report, bool rules_foreign, bool tunnels_foreign)
+{
+	if (rules_foreign || tunnels_foreign)
+		log_warning("engine", "%s in the kernel not as configured (another program's change%s): put right in %zu steps",
+			    !tunnels_foreign ? "the rules were" : !rules_foreign ? "tunnels were" : "rules and tunnels were",
+			    tunnels_foreign ? ", or a wireguard-go that ended" : "", report->step_count);
+	else
+		log_info("engine", "%zu steps in %llu ms after a change of health, drains or bans", report->step_count,
+			 (unsigned long long)report->commit_ms);
+}
+
 static void on_refresh(evutil_socket_t fd, short what, void *context)
 {
 	(void)fd;
@@ -52,7 +63,7 @@ static void on_refresh(evutil_socket_t fd, short what, void *context)
 		apply_save_runtime(server);
 	server->health_unsaved = false;
 	cleanup_arena struct arena *arena = arena_new();
-	bool foreign = !engine_in_sync(server->engine);
+	bool rules_foreign = !engine_in_sync(server->engine), foreign = rules_foreign || server->tunnels_foreign;
 	struct engine_report report = {.error = "out of memory"};
 	if (!arena || engine_refresh(server->engine, server_now(), arena, &report) < 0) {
 		log_error("engine", "cannot bring the kernel in line: %s; trying again in a second", report.error);
@@ -60,9 +71,9 @@ static void on_refresh(evutil_socket_t fd, short what, void *context)
 		event_add(server->refresh, &second);
 	} else if (report.step_count && !report.tunnel_error) {
 		server->repairs += foreign;
-		log_info("engine", "%zu steps in %llu ms after a change of health, drains or bans, or a repair",
-			 report.step_count, (unsigned long long)report.commit_ms);
+		tell_refresh(&report, rules_foreign, server->tunnels_foreign);
 	}
+	server->tunnels_foreign = false;
 	tunnel_watch_tell(server, report.tunnel_error);
 	int r = push_send(server->push, engine_model(server->engine), runtime_view(server->runtime, server_now()),
 			  server->roles);

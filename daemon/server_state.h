@@ -53,6 +53,7 @@ struct server {
 	uint64_t applied_at;     /* since when the revision is in force, in seconds since the epoch; 0: not known */
 	uint64_t started_at;
 	uint64_t repairs;
+	bool tunnels_foreign; /* tunnels were seen not to be as they shall, since the last refresh */
 	unsigned ticks; /* seconds that the loop has run, more or less */
 	bool flowtable, flowtable_tried; /* the kernel has flowtables; that was looked for */
 	bool outgoing_workers;   /* a former main's workers still accept */

@@ -23,9 +23,12 @@ struct tunnel_watch {
 	uint64_t wait, again_at; /* seconds: while one cannot be had, the whole is not gone through again and again */
 };
 
-static void refresh(struct server *server)
+/* differs: what is in the kernel is not what shall be, and not because that has changed just now. */
+static void refresh(struct server *server, bool differs)
 {
 	const struct tunnel_watch *watch = server->tunnel_watch;
+	if (differs && !watch->error && !event_pending(server->refresh, EV_TIMEOUT, NULL))
+		server->tunnels_foreign = true;
 	if (!watch->error || server_now() >= watch->again_at)
 		server_refresh_soon(server);
 }
@@ -36,7 +39,7 @@ static void on_netlink(evutil_socket_t fd, short what, void *context)
 	struct server *server = context;
 	/* Our own changes are told too: the diff decides. */
 	if (tunnel_monitor_read(fd, engine_tunnels(server->engine, false)) && engine_tunnels_differ(server->engine))
-		refresh(server);
+		refresh(server, true);
 }
 
 static void ask(void *context, const char *name)
@@ -82,15 +85,15 @@ static void on_look(evutil_socket_t fd, short what, void *context)
 	(void)what;
 	struct server *server = context;
 	const struct model *model = engine_model(server->engine);
-	bool differ = engine_tunnels_differ(server->engine);
+	bool differ = engine_tunnels_differ(server->engine), judged;
 	const struct tunnel_list *seen = engine_tunnels(server->engine, false);
 	tunnels_note(server->tunnels, model, seen);
 	struct timespec uptime;
 	clock_gettime(CLOCK_MONOTONIC, &uptime);
-	differ |= tunnels_judge(server->tunnels, model, seen, server_now(), (uint64_t)uptime.tv_sec);
+	judged = tunnels_judge(server->tunnels, model, seen, server_now(), (uint64_t)uptime.tv_sec);
 	tunnel_watch_ask(server);
-	if (differ)
-		refresh(server);
+	if (differ || judged)
+		refresh(server, differ);
 }
 
 static int make_events(struct server *server, struct tunnel_watch *watch)

@@ -169,11 +169,18 @@ def view(edged):
              json.loads(ip("-n", edged.space.name, "-json", "link", "show", "wg0", check=False) or "[]")])
 
 
+def repairs_told(edged):
+    with open(edged.log, encoding="utf-8", errors="replace") as log:
+        return log.read().count("tunnels were in the kernel not as configured (another program's change")
+
+
 def test_foreign_changes_are_repaired(wide):
     before = view(wide)
     for name, change in FOREIGN.items():
+        told = repairs_told(wide)
         change(wide)
         until(lambda: view(wide) == before, 15, f"repair of: {name}")
+        until(lambda: repairs_told(wide) > told, 5, f"it to be told of: {name}")
     until(lambda: planned(wide) == [], 5)
 
 

@@ -84,6 +84,8 @@ def test_new_keys_at_both_ends(pair):
         assert set(os.listdir(os.path.join(folder, "keys"))) == names, "the old keys are gone"
     edged.wait_backends("raw", 1)
     assert edged.post("/v1/plan")["steps"] == []
+    with open(edged.log, encoding="utf-8") as log:
+        assert "not as configured" not in log.read(), "its own steps are nobody else's changes"
 
 
 class Probe:
