@@ -24,7 +24,8 @@ modules() { # LIST NAME...: these modules with what they need, and in the file L
 	shift
 	: >"initrd-root/modules/$list"
 	for name; do
-		needs=$(modprobe -d /image/root -S "$release" --show-depends "$name" 2>/dev/null | sed -n 's/^insmod \([^ ]*\).*/\1/p')
+		needs=$(modprobe -d /image/root -S "$release" --show-depends "$name" 2>/dev/null |
+			sed -n 's/^insmod \([^ ]*\).*/\1/p')
 		for path in $needs; do
 			file=$(basename "$path" .xz)
 			[ ! -e "initrd-root/modules/$file" ] || continue
