@@ -121,11 +121,23 @@ static void look_at_tunnels(struct status *status)
 	const json_t *tunnels = json_object_get(status->answer, "tunnels");
 	if (*js_text(tunnels, "why"))
 		trouble(status, "edgectl show tunnels", "%s", js_text(tunnels, "why"));
-	const json_t *wait;
-	size_t i;
-	json_array_foreach(json_object_get(tunnels, "rotation_waits"), i, wait)
-		trouble(status, "edgectl peer export, edgectl show tunnels", "the change of %s's keys waits for %s: %s",
-			js_text(wait, "tunnel"), js_text(wait, "peer"), js_text(wait, "why"));
+	const json_t *waits = json_object_get(tunnels, "rotation_waits"), *wait;
+	const char *names = "";
+	size_t i, count = 0;
+	json_array_foreach(waits, i, wait) {
+		const json_t *next = json_array_get(waits, i + 1);
+		const char *tunnel = js_text(wait, "tunnel");
+		if (++count <= NAMED_MOST)
+			names = cli_format(status->cli, "%s%s%s", names, count > 1 ? ", " : "", js_text(wait, "peer"));
+		if (next && strcmp(js_text(next, "tunnel"), tunnel) == 0)
+			continue;
+		if (count > NAMED_MOST)
+			names = cli_format(status->cli, "%s and %zu more", names, count - NAMED_MOST);
+		trouble(status, "edgectl peer export, edgectl show tunnels (why)", "the change of %s's keys waits for %s%s%s",
+			tunnel, names, count == 1 ? ": " : "", count == 1 ? js_text(wait, "why") : "");
+		names = "";
+		count = 0;
+	}
 }
 
 static void look_at_roles(struct status *status)

@@ -280,6 +280,7 @@ void answer_nodes(struct server *server, struct request *request)
 	if (!answer_ready(server, request))
 		return;
 	answer_fill(server, request, &show);
+	show.peers = tunnels_peers(server->tunnels, request->arena, &show.peer_count);
 	respond_json(server, request->id, 200, show_nodes(&show));
 }
 

@@ -7,8 +7,11 @@
 #include "../rules/model/values.h"
 #include "../rules/state/compile.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define WHY_MAX 256u
 
 static const struct show_health *find_health(const struct show *show, const char *node, uint16_t port)
 {
@@ -27,6 +30,28 @@ static const struct show_health *find_health(const struct show *show, const char
 			high = middle;
 	}
 	return NULL;
+}
+
+/* Of the tunnel that leads to the node: what is wrong with it, if it is down; else why. */
+static const char *blame_tunnel(const struct show *show, const struct node *node, const char *why, char *space, size_t size)
+{
+	const struct tunnel *tunnel = node->tunnel;
+	for (size_t i = 0; tunnel && i < show->peer_count; i++) {
+		const struct show_peer *known = &show->peers[i];
+		if (known->up || strcmp(known->tunnel, tunnel->name) != 0)
+			continue;
+		for (size_t j = 0; j < tunnel->peer_count; j++) {
+			const struct peer *peer = &tunnel->peers[j];
+			bool leads = false;
+			for (size_t k = 0; strcmp(peer->name, known->peer) == 0 && k < peer->allowed_ip_count; k++)
+				leads |= prefix_contains(&peer->allowed_ips[k], &node->address);
+			if (leads) {
+				snprintf(space, size, "%s: tunnel %s: %s", why, tunnel->name, known->why ? known->why : "down");
+				return space;
+			}
+		}
+	}
+	return why;
 }
 
 static json_t *port_json(uint16_t port, bool up, const char *why, uint64_t since)
@@ -58,10 +83,12 @@ static json_t *ports_json(const struct show *show, const struct node *node, cons
 			continue;
 		seen[port / 8] |= (uint8_t)(1u << port % 8);
 		const struct show_health *health = find_health(show, node->name, port);
+		char space[WHY_MAX];
+		const char *down = health ? blame_tunnel(show, node, health->why, space, sizeof(space)) : NULL;
 		if (forward->pool->health.check == HEALTH_NONE)
 			fine = part_append(list, port_json(port, true, "not checked", 0));
 		else if (health)
-			fine = part_append(list, port_json(port, health->up, health->why, health->since));
+			fine = part_append(list, port_json(port, health->up, health->up ? health->why : down, health->since));
 		else
 			fine = part_append(list, port_json(port, false, "not probed yet", 0));
 	}

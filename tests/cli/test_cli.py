@@ -207,6 +207,16 @@ def test_status_when_many_nodes_are_down(api):
                     ", ".join(f"k8s-{i} (timeout)" for i in range(8)) + " and more")
 
 
+def test_status_when_many_nodes_wait_for_new_keys(api):
+    """A line for each tunnel, not for each node."""
+    waits = [{"tunnel": "wg0", "peer": f"far-{i}", "why": "no handshake"} for i in range(12)]
+    waits.append({"tunnel": "wg1", "peer": "home", "why": "no handshake with its next key"})
+    api.answers["GET /v1/status"] = dict(answers.STATUS, tunnels=dict(answers.STATUS["tunnels"], rotation_waits=waits))
+    lines = edgectl("status", socket=api.path).stdout.splitlines()
+    assert ("  1. the change of wg0's keys waits for " + ", ".join(f"far-{i}" for i in range(8)) + " and 4 more") in lines
+    assert "  2. the change of wg1's keys waits for home: no handshake with its next key" in lines
+
+
 def test_status_without_the_second_look(api):
     """What only names things more exactly may fail: the first answer is still told."""
     for path in ("nodes", "forwards"):

@@ -40,6 +40,9 @@ def test_what_fails_is_named(net, start):
     edged.wait_backends("https", 2)
     until(lambda: peer(edged)["failed"] == "receive" and not peer(edged)["up"], 60)
     assert 'check="receive"} 0' in edged.get("/metrics")
+    node = next(node for node in edged.get("/v1/nodes") if node["name"] == FAR_NODE[0])
+    assert all(f": tunnel wg0: {peer(edged)['why']}"[:40] in port["why"] for port in node["ports"] if not port["up"]), node
+    assert "tunnel wg0" in edged.ctl("status", check=False).stdout
 
 
 def test_ipv6_outside_and_inside(net, start):

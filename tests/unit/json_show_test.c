@@ -144,6 +144,30 @@ static void test_nodes(void **context)
 	json_decref(list);
 }
 
+/* A node behind a tunnel that is down: the tunnel is to blame, and nothing else is blamed on it. */
+static void test_a_node_behind_a_dead_tunnel(void **context)
+{
+	const struct fixture *fixture = *context;
+	const struct show_health dead[] = {{.node = "k8s-1", .port = 30080, .why = "refused"},
+					     {.node = "k8s-3", .port = 30080, .why = "timeout after 1s"}};
+	struct show_peer peer = {.tunnel = "wg0", .peer = "k8s-3", .why = "no handshake for 190 s"};
+	struct show show = fixture->show;
+	show.health = dead;
+	show.health_count = COUNT(dead);
+	show.peers = &peer;
+	show.peer_count = 1;
+	json_t *list = show_nodes(&show);
+	assert_member(json_array_get(json_object_get(item(list, "name", "k8s-3"), "ports"), 0), "why",
+		      "\"timeout after 1s: tunnel wg0: no handshake for 190 s\"");
+	assert_member(json_array_get(json_object_get(item(list, "name", "k8s-1"), "ports"), 0), "why", "\"refused\"");
+	json_decref(list);
+	peer.up = true;
+	list = show_nodes(&show);
+	assert_member(json_array_get(json_object_get(item(list, "name", "k8s-3"), "ports"), 0), "why",
+		      "\"timeout after 1s\"");
+	json_decref(list);
+}
+
 static size_t place_of(const json_t *list, const char *name)
 {
 	size_t i;
@@ -398,7 +422,8 @@ static void test_out_of_memory(void **context)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		SHOW_TEST(test_forwards), SHOW_TEST(test_nodes),  SHOW_TEST(test_rules),  SHOW_TEST(test_tunnels),
+		SHOW_TEST(test_forwards), SHOW_TEST(test_nodes),  SHOW_TEST(test_a_node_behind_a_dead_tunnel),
+		SHOW_TEST(test_rules),    SHOW_TEST(test_tunnels),
 		SHOW_TEST(test_limits),   SHOW_TEST(test_bans),   SHOW_TEST(test_history), SHOW_TEST(test_texts_become_utf8),
 		SHOW_TEST(test_errors),   SHOW_TEST(test_listening_addresses), SHOW_TEST(test_out_of_memory),
 	};

@@ -85,10 +85,9 @@ def the_units_are_well(vm):
                        ("edged-proxy", "--role prober"), ("edged-watch", "--role watch")):
         assert [line for line in roles.splitlines() if line.startswith(user) and role in line], roles
     # Closed before the first device was brought up.
-    order = [int(line.split("=")[1]) for line in vm.ssh(
-        "systemctl show -p ActiveEnterTimestampMonotonic edged.service; "
-        "systemctl show -p InactiveExitTimestampMonotonic systemd-networkd.service").split() if "=" in line]
-    assert order[0] < order[1], f"the network was started before the firewall was closed: {order}"
+    order = [int(vm.ssh(f"systemctl show --value -p ActiveEnterTimestampMonotonic {unit}")) for unit in (
+        "edged.service", "sys-subsystem-net-devices-wan.device")]
+    assert 0 < order[0] < order[1], f"a network port appeared before the firewall was closed: {order}"
 
 
 def the_machine_is_small(vm):
