@@ -8,7 +8,7 @@ deps-image: deps-deb
 .PHONY: image deps-image
 
 # The image's own tests: some minutes with KVM, three quarters of an hour without.
-IMAGE_TESTS := $(patsubst %,tests/vm/test_%.py,image closed_first slots slot_damage soak)
+IMAGE_TESTS := $(patsubst %,tests/vm/test_%.py,image closed_first slots slot_damage initrd soak)
 image-test: image deps-vm
 	@EDGED_VM=image /usr/bin/python3 -B -m pytest $(IMAGE_TESTS) $(if $(T),-k '$(T)')
 
