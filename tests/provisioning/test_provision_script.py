@@ -24,14 +24,15 @@ def run(folder):
     return log.read_text().splitlines(), result.stdout + result.stderr
 
 
-def stand_ins(folder):
+def stand_ins(folder, revision=1):
     for name in ("bin", "cloud", "edged", "etc"):
         (folder / name).mkdir()
     clean = f"rm -rf {folder}/cloud/*"
     texts = {"cloud-init": f"echo \"$*\" >>{folder}/calls\n[ \"$1\" != clean ] || {clean}\n"
                            f"mkdir -p {folder}/cloud/instances/i {folder}/cloud/instance\n"
                            f": >{folder}/cloud/instance/datasource\n",
-             "edgectl": "echo '{\"revision\": 1}'\n", "networkctl": ":\n"}
+             "edgectl": f"echo '{{\"revision\": {revision}}}'\n[ $1 != apply ] || echo apply >>{folder}/calls\n",
+             "networkctl": ":\n", "sync": f"echo sync >>{folder}/calls\n"}
     for name, text in texts.items():
         path = folder / "bin" / name
         path.write_text(f"#!/bin/sh\n{text}")
@@ -66,3 +67,11 @@ def test_files_that_a_power_cut_left_empty_are_made_again(tmp_path):
         (instance / name).write_text(text)
     assert "clean" not in run(tmp_path)[0]
     assert sorted(path.name for path in instance.iterdir()) == ["user-data.txt", "vendor.json"]
+
+
+def test_what_cloud_init_made_is_on_the_disk_before_a_revision_is(tmp_path):
+    """With a revision nothing begins anew: a power cut must not have left the operator's SSH keys empty."""
+    stand_ins(tmp_path, revision=0)
+    (tmp_path / "etc" / "edged.yaml").write_text("version: 1\n")
+    calls, _ = run(tmp_path)
+    assert calls[:4] == ["init --local", "init", "sync", "apply"], calls

@@ -125,26 +125,27 @@ def test_first_boot_and_a_reboot_inside_the_confirmation_window(tmp_path, node):
         only_wan_leads_out(vm)
 
 
-# Says so as soon as cloud-init has written what it found, which has not reached the disk then.
+# Says so some time after cloud-init has written what it found: its names have reached the disk then, which takes ext4 five
+# seconds, and what is in the files has not, which takes it thirty.
 AT_WORK = """[Service]
 ExecStart=
-ExecStart=/bin/sh -c '(until ls /var/lib/cloud/instances/*/obj.pkl; do sleep 0.1; done; \
+ExecStart=/bin/sh -c '(until ls /var/lib/cloud/instances/*/obj.pkl; do sleep 0.1; done; sleep %s; \
 echo "cloud-init is at work" >/dev/console) >/dev/null 2>&1 & exec /usr/lib/edged/provision'
 """
 
 
-def test_a_power_cut_in_the_first_boot_is_made_up_for(tmp_path, node):
+@pytest.mark.parametrize("seconds", [0, 7])
+def test_a_power_cut_in_the_first_boot_is_made_up_for(tmp_path, node, seconds):
     key = image.ssh_key(tmp_path)
     cd = image.seed(str(tmp_path), "cidata", {"meta-data": "instance-id: one\n",
                                               "user-data": image.user_data(configuration(node), MANAGEMENT, key)})
     vm = image.ImageVm(str(tmp_path), cd)
-    vm.drop_ins["edged-provision.service"] = AT_WORK
+    vm.drop_ins["edged-provision.service"] = AT_WORK % seconds
     with vm.power():
         vm.wait_console("cloud-init is at work")
     vm.drop_ins.clear()
     with vm.power():
         vm.wait_console("the configuration of the user-data is in force")
-        assert "an earlier first start was cut short" in vm.console()
         assert vm.wait_answer(80, b"hello")
         assert vm.wait_answer(22).startswith(b"SSH-2.0")
         assert "active" in vm.ssh("systemctl is-active edged-provision", check=False)
