@@ -371,6 +371,7 @@ def test_pairs_that_stay_keep_state_and_timers(prober, serve):
     stays = probe("stays", "192.0.2.1", 9001, interval=60000, rise=1)
     prober.give(stays, probe("goes", "192.0.2.1", 9002))
     prober.wait("stays", True).wait("goes", False)
+    until(lambda: server.connections == 1, 5, "the server to have taken the connection that the kernel made")
     count = server.connections
     for _ in range(50):
         prober.give(stays, probe(f"new{prober.generation}", "192.0.2.1", 9002))
